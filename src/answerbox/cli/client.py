@@ -1,0 +1,87 @@
+"""A running service as the command line sees it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from answerbox.errors import AnswerboxError, Unavailable, from_wire
+
+READ_TIMEOUT_S = 600
+
+
+class Client:
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._http = httpx.Client(base_url=url, timeout=httpx.Timeout(READ_TIMEOUT_S, connect=5))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """The JSON of the answer.
+
+        Raises:
+            AnswerboxError: the service's problem, as its own class; Unavailable where there is no service.
+        """
+        try:
+            response = self._http.request(method, path, json=body)
+        except httpx.HTTPError as exc:
+            raise self._down(exc) from exc
+        if response.is_error:
+            raise _problem(response)
+        data: dict[str, Any] = response.json()
+        return data
+
+    def stream(self, path: str, question: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The events of an answer: name and data. Raises as `call` does, also for an `error` event."""
+        ended = False
+        try:
+            with self._http.stream("POST", path, json={"question": question}) as response:
+                if response.is_error:
+                    response.read()
+                    raise _problem(response)
+                for name, data in _events(response.iter_lines()):
+                    if name == "error":
+                        raise _error(data["problem"])
+                    ended = ended or name == "done"
+                    yield name, data
+        except httpx.HTTPError as exc:
+            raise self._down(exc) from exc
+        if not ended:
+            raise Unavailable("The answer broke off.", hint="Ask again.")
+
+    def _down(self, exc: httpx.HTTPError) -> Unavailable:
+        return Unavailable(
+            f"There is no answer from {self._url} ({type(exc).__name__}).",
+            hint="Is the service running? `make serve` starts it; --url or ANSWERBOX_URL says where it is.",
+        )
+
+
+def _events(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    name = ""
+    for line in lines:
+        if line.startswith("event: "):
+            name = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            yield name, json.loads(line.removeprefix("data: "))
+
+
+def _problem(response: httpx.Response) -> AnswerboxError:
+    try:
+        return _error(response.json())
+    except ValueError:
+        return Unavailable(f"The service answered {response.status_code} without saying why.")
+
+
+def _error(problem: dict[str, Any]) -> AnswerboxError:
+    return from_wire({**problem, "message": problem.get("detail", "")})

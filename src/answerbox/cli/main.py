@@ -1,0 +1,95 @@
+"""answerbox: serve | models | ingest | ask | openapi. One line for a failure, on stderr, and exit code 1."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from answerbox import __version__
+from answerbox.cli import models
+from answerbox.cli.client import Client
+from answerbox.cli.ingest import ingest as ingest_paths
+from answerbox.errors import AnswerboxError
+
+app = typer.Typer(
+    help="From a notebook with a language model to a running HTTP service.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(models.app, name="models")
+
+out = Console()
+Url = Annotated[str, typer.Option(envvar="ANSWERBOX_URL", help="Where the service runs.")]
+LOCAL = "http://127.0.0.1:3000"
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(envvar="HOST")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="PORT", min=1, max=65535)] = 3000,
+    target: Annotated[
+        str, typer.Option(help="What `bentoml serve` runs: an import path or the tag of a Bento.")
+    ] = "answerbox.service:Answerbox",
+) -> None:
+    """Check the machine, run `bentoml serve`, and say when it is ready."""
+    from answerbox.cli.serve import run
+
+    raise typer.Exit(run(host, port, target))
+
+
+@app.command()
+def ingest(paths: list[Path], url: Url = LOCAL) -> None:
+    """Give files and folders (.md, .txt, .jsonl) to a running service."""
+    with Client(url) as client:
+        failed = ingest_paths(client, paths, out)
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def ask(
+    question: str,
+    url: Url = LOCAL,
+    llm: Annotated[bool, typer.Option("--llm", help="Ask the model alone, without the documents.")] = False,
+) -> None:
+    """Ask a running service; the answer appears as it is made, its sources below it."""
+    with Client(url) as client:
+        for name, data in client.stream("/llm_query/stream" if llm else "/rag_query/stream", question):
+            if name == "token":
+                out.print(data["text"], end="", markup=False, highlight=False, soft_wrap=True)
+            elif name == "done":
+                out.print()
+                for number, source in enumerate(data["response"]["meta"].get("sources", []), start=1):
+                    place = source["title"] or source["document_id"]
+                    out.print(f"[{number}] {place} ({source['score']:.2f})", markup=False, style="dim")
+
+
+@app.command()
+def openapi() -> None:
+    """Print the OpenAPI document."""
+    from answerbox.service.openapi import openapi as document
+
+    typer.echo(json.dumps(document(), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def main() -> None:
+    try:
+        app()
+    except AnswerboxError as exc:
+        hint = f" {exc.hint}" if exc.hint else ""
+        typer.echo(f"answerbox: {exc.message}{hint}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,290 @@
+"""The fixed contract: what may be asked, what is answered, what a stream says.
+
+Both doors (HTTP and `run_model`) validate with these classes. Unknown fields are refused. A change here
+changes `docs/openapi.json` and is a change of version.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+MAX_QUESTION_CHARS = 8_000
+MAX_CONTEXT_CHARS = 64_000
+MAX_DOCUMENT_CHARS = 2_000_000
+MAX_DOCUMENTS = 1_000
+
+PipelineName = Literal["llm", "rag"]
+FinishReason = Literal["stop", "length", "deadline", "refused", "quoted", "custom"]
+GroundingMode = Literal["generated", "quoted", "refused"]
+JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\w.@:+~-]+$")]
+DocumentId = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[\w.@:+~/-]+$")]
+Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+Scalar = Annotated[str, StringConstraints(max_length=1_000)] | bool | int | float
+
+
+def _small(mapping: dict[str, Any]) -> dict[str, Any]:
+    if len(mapping) > 32:
+        raise ValueError("at most 32 keys")
+    return mapping
+
+
+Metadata = Annotated[dict[Key, Scalar], AfterValidator(_small)]
+
+
+class Contract(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
+
+
+class Options(Contract):
+    """How to generate. Greedy, and so repeatable, unless a temperature is given."""
+
+    max_tokens: int | None = Field(None, ge=1, le=4096, description="Longest answer, in tokens of the model.")
+    temperature: float = Field(0.0, ge=0, le=2, description="0 picks the likeliest token every time.")
+    top_p: float = Field(1.0, gt=0, le=1, description="Sample among the likeliest tokens of this total share.")
+    seed: int | None = Field(None, ge=0, lt=2**63, description="The same seed draws the same answer.")
+
+
+class LlmRequest(Contract):
+    """A question for the language model alone."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"question": "What is the capital of France?", "user_id": "ada"}]}
+    )
+
+    question: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION_CHARS)
+    ] = Field(description="The question, in any language.", examples=["What is the capital of France?"])
+    context: Annotated[str, StringConstraints(max_length=MAX_CONTEXT_CHARS)] | None = Field(
+        None, description="What the caller already knows; given to the model as it is."
+    )
+    user_id: Identifier | None = Field(None, description="Who asks, in the caller's own numbering.")
+    session_id: Identifier | None = Field(None, description="The conversation that this question belongs to.")
+    options: Options = Field(default_factory=Options)
+
+
+class RagRequest(LlmRequest):
+    """A question to be answered from the indexed documents."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"question": "How do I add my own documents?", "top_k": 3}]}
+    )
+
+    top_k: int | None = Field(None, ge=1, le=20, description="At most so many passages are given to the model.")
+    filter: Metadata | None = Field(
+        None, description="Only documents whose metadata has these values.", examples=[{"team": "support"}]
+    )
+
+
+class Usage(Contract):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+
+
+class Step(Contract):
+    name: str = Field(description="`embed`, `search`, `generate`, ...")
+    start_ms: float = Field(description="Since the request began.")
+    duration_ms: float
+    retries: int = 0
+
+
+class Source(Contract):
+    """A passage: a piece of a document, word for word."""
+
+    document_id: str
+    chunk_id: str
+    title: str | None = None
+    uri: str | None = None
+    text: str
+    score: float = Field(description="Relevance to the question, 0 to 1.")
+
+
+class Citation(Contract):
+    """A piece of the answer and the source that bears it."""
+
+    source: int = Field(ge=1, description="Place in `sources`, from 1.")
+    start: int = Field(ge=0, description="First character of the piece in `answer`.")
+    end: int = Field(ge=0, description="Character after the piece.")
+
+
+class Grounding(Contract):
+    mode: GroundingMode = Field(
+        description="`generated`: the model wrote the answer from the sources. `quoted`: sentences of the "
+        "sources, word for word, because the model does not speak the question's language. "
+        "`refused`: the documents do not tell."
+    )
+    refused: bool
+    score: float = Field(description="Relevance of the best passage found, 0 to 1.")
+
+
+class LlmMeta(Contract):
+    request_id: str
+    pipeline: PipelineName
+    model: str
+    finish_reason: FinishReason
+    latency_ms: float
+    usage: Usage = Field(default_factory=Usage)
+    steps: list[Step] = Field(default_factory=list)
+    degraded: list[str] = Field(default_factory=list, description="What did not work as it should.")
+    custom: dict[str, Any] | None = Field(None, description="What your own `run_model` added.")
+
+
+class RagMeta(LlmMeta):
+    sources: list[Source] = Field(default_factory=list, description="The passages given to the model.")
+    citations: list[Citation] = Field(default_factory=list)
+    grounding: Grounding | None = None
+
+
+class LlmResponse(Contract):
+    answer: str
+    meta: LlmMeta
+
+
+class RagResponse(Contract):
+    answer: str
+    meta: RagMeta
+
+
+class MetaEvent(Contract):
+    """First event of a stream: what is known before the first word."""
+
+    event: Literal["meta"] = "meta"
+    request_id: str
+    pipeline: PipelineName
+    model: str
+    sources: list[Source] = Field(default_factory=list)
+
+
+class StepEvent(Contract):
+    event: Literal["step"] = "step"
+    step: Step
+
+
+class TokenEvent(Contract):
+    event: Literal["token"] = "token"
+    text: str = Field(description="The next piece of the answer; all pieces together are the answer.")
+
+
+class CitationEvent(Contract):
+    event: Literal["citation"] = "citation"
+    citation: Citation
+
+
+class ErrorEvent(Contract):
+    """Last event of a stream that failed; `problem` is what the same failure looks like over plain HTTP."""
+
+    event: Literal["error"] = "error"
+    problem: dict[str, Any]
+
+
+class DoneEvent(Contract):
+    """Last event of a stream that worked: the response that the plain route would have given."""
+
+    event: Literal["done"] = "done"
+    response: LlmResponse | RagResponse
+
+
+Event = MetaEvent | StepEvent | TokenEvent | CitationEvent | DoneEvent
+
+
+class SearchRequest(Contract):
+    query: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION_CHARS)
+    ] = Field(examples=["bring your own documents"])
+    top_k: int = Field(5, ge=1, le=50)
+    filter: Metadata | None = None
+
+
+class SearchResponse(Contract):
+    hits: list[Source]
+    degraded: list[str] = Field(default_factory=list)
+
+
+class DocumentIn(Contract):
+    """A document to be indexed."""
+
+    text: Annotated[str, StringConstraints(min_length=1, max_length=MAX_DOCUMENT_CHARS)]
+    id: DocumentId | None = Field(None, description="Yours; without one, it is made from the content.")
+    title: Annotated[str, StringConstraints(max_length=500)] | None = None
+    uri: Annotated[str, StringConstraints(max_length=2_000)] | None = None
+    language: Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})?$")] | None = None
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class DocumentsRequest(Contract):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"documents": [{"id": "faq-1", "title": "FAQ", "text": "We open at nine."}]}]
+        }
+    )
+
+    documents: list[DocumentIn] = Field(min_length=1, max_length=MAX_DOCUMENTS)
+
+
+class JobError(Contract):
+    document_id: str
+    message: str
+
+
+class Job(Contract):
+    job_id: str
+    status: JobStatus
+    done: int = Field(description="Documents dealt with so far.")
+    total: int
+    errors: list[JobError] = Field(default_factory=list)
+    created_at: str = Field(description="ISO 8601, UTC.")
+    finished_at: str | None = None
+
+
+class DocumentInfo(Contract):
+    document_id: str
+    title: str | None = None
+    uri: str | None = None
+    language: str | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    chunks: int
+    characters: int
+    content_hash: str = Field(description="sha256 of the content, hexadecimal.")
+    created_at: str
+    updated_at: str
+
+
+class Document(DocumentInfo):
+    text: str
+
+
+class DocumentPage(Contract):
+    documents: list[DocumentInfo]
+    total: int
+    next_after: str | None = Field(None, description="Pass it as `after` to get the next page.")
+
+
+class DependencyHealth(Contract):
+    ready: bool
+    detail: dict[str, Any] = Field(default_factory=dict)
+
+
+class Health(Contract):
+    status: Literal["ok", "degraded", "starting"]
+    version: str
+    models: dict[str, str]
+    dependencies: dict[str, DependencyHealth]
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details: the body of every answer that is not 2xx."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    request_id: str
+    retryable: bool
+    hint: str | None = None
+    errors: list[dict[str, str]] | None = None

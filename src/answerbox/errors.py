@@ -1,0 +1,191 @@
+"""Every way in which Answerbox fails, as one tree.
+
+AnswerboxError
+├── InvalidRequest            the request breaks the contract; `errors` says which fields and why
+│   ├── MalformedBody         the body is not JSON
+│   ├── UnsupportedMediaType  the body is declared as something else than JSON
+│   ├── PayloadTooLarge       the body is longer than the limit
+│   └── PromptTooLong         the prompt does not fit the model's window
+├── NotFound
+│   ├── RouteNotFound
+│   ├── DocumentNotFound
+│   └── JobNotFound
+├── MethodNotAllowed
+├── Conflict                  the state does not allow it (a job that has ended cannot be cancelled)
+├── Unavailable               a part is down or busy; the same request may succeed later
+│   ├── NotReady              models are still loading
+│   ├── Overloaded            too much work is waiting
+│   ├── GeneratorUnavailable
+│   ├── EmbedderUnavailable
+│   └── IndexUnavailable
+├── BadUpstream               a part answered, but not in a way that makes sense
+├── DeadlineExceeded          the time of the request was up before there was an answer
+├── SetupError                the machine or the settings are not fit to start; never leaves over HTTP
+│   ├── ModelMissing
+│   └── DataFolderBusy
+└── InternalError             a bug
+
+This module knows nothing of HTTP: the table from class to status is `service/problems.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+
+class AnswerboxError(Exception):
+    """Base of the tree. `code` is stable and part of the contract; `message` is for people.
+
+    `hint` says what to change; `errors` lists single faults as `{"field", "message"}`;
+    `extra` carries numbers that a program may want (such as `limit` and `actual`).
+    """
+
+    code: ClassVar[str] = "error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        errors: list[dict[str, str]] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.errors = errors or []
+        self.extra = extra or {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (from_wire, (self.to_wire(),))
+
+    def to_wire(self) -> dict[str, Any]:
+        """The error as JSON-able data, to cross a process; `from_wire` is the way back."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "hint": self.hint,
+            "errors": self.errors,
+            "extra": self.extra,
+        }
+
+
+class InvalidRequest(AnswerboxError):
+    code = "invalid_request"
+
+
+class MalformedBody(InvalidRequest):
+    code = "malformed_body"
+
+
+class UnsupportedMediaType(InvalidRequest):
+    code = "unsupported_media_type"
+
+
+class PayloadTooLarge(InvalidRequest):
+    code = "payload_too_large"
+
+
+class PromptTooLong(InvalidRequest):
+    """`extra` has `prompt_tokens` and `limit`, both in tokens of the model."""
+
+    code = "prompt_too_long"
+
+
+class NotFound(AnswerboxError):
+    code = "not_found"
+
+
+class RouteNotFound(NotFound):
+    code = "route_not_found"
+
+
+class DocumentNotFound(NotFound):
+    code = "document_not_found"
+
+
+class JobNotFound(NotFound):
+    code = "job_not_found"
+
+
+class MethodNotAllowed(AnswerboxError):
+    """`extra["allow"]` lists the methods that the path has."""
+
+    code = "method_not_allowed"
+
+
+class Conflict(AnswerboxError):
+    code = "conflict"
+
+
+class Unavailable(AnswerboxError):
+    code = "unavailable"
+    retryable = True
+
+
+class NotReady(Unavailable):
+    code = "not_ready"
+
+
+class Overloaded(Unavailable):
+    code = "overloaded"
+
+
+class GeneratorUnavailable(Unavailable):
+    code = "generator_unavailable"
+
+
+class EmbedderUnavailable(Unavailable):
+    code = "embedder_unavailable"
+
+
+class IndexUnavailable(Unavailable):
+    code = "index_unavailable"
+
+
+class BadUpstream(AnswerboxError):
+    code = "bad_upstream"
+    retryable = True
+
+
+class DeadlineExceeded(AnswerboxError):
+    code = "deadline_exceeded"
+    retryable = True
+
+
+class SetupError(AnswerboxError):
+    code = "setup"
+
+
+class ModelMissing(SetupError):
+    code = "model_missing"
+
+
+class DataFolderBusy(SetupError):
+    code = "data_folder_busy"
+
+
+class InternalError(AnswerboxError):
+    code = "internal"
+
+
+def tree(root: type[AnswerboxError] = AnswerboxError) -> Iterator[type[AnswerboxError]]:
+    """Every class of the tree, parents before children."""
+    yield root
+    for child in root.__subclasses__():
+        yield from tree(child)
+
+
+def from_wire(data: dict[str, Any]) -> AnswerboxError:
+    """The error that `to_wire` wrote. A code that nobody knows becomes an `InternalError`."""
+    for cls in tree():
+        if cls.code == data.get("code"):
+            return cls(
+                str(data.get("message", "")),
+                hint=data.get("hint"),
+                errors=data.get("errors"),
+                extra=data.get("extra"),
+            )
+    return InternalError(str(data.get("message", "unknown failure")))

@@ -1,0 +1,98 @@
+"""Your own `run_model(request_dict) -> response_dict` in the place of a built-in pipeline."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, Literal
+
+from answerbox.contracts import (
+    DoneEvent,
+    Event,
+    LlmMeta,
+    LlmRequest,
+    LlmResponse,
+    MetaEvent,
+    PipelineName,
+    RagMeta,
+    RagResponse,
+    StepEvent,
+    TokenEvent,
+)
+from answerbox.errors import AnswerboxError, InternalError, SetupError
+from answerbox.pipelines.context import RequestContext
+
+RunModel = Callable[[dict[str, Any]], Any]
+
+
+class CustomPipeline:
+    """Calls a function of yours; a blocking one runs in a thread, one call at a time.
+
+    The function gets the request as a dict (`question`, `context`, `user_id`, ...) and returns a dict with
+    `answer`; whatever else it returns stands in `meta.custom`. An exception of its own is a failure of the service
+    (500), and its text stays in the log; an `AnswerboxError` goes to the caller as it is.
+    """
+
+    def __init__(self, run_model: RunModel, name: PipelineName, label: str) -> None:
+        self._run_model = run_model
+        self._name = name
+        self._label = label
+        self._one_at_a_time = asyncio.Semaphore(1)
+
+    async def stream(self, request: LlmRequest, context: RequestContext) -> AsyncGenerator[Event, None]:
+        yield MetaEvent(request_id=context.request_id, pipeline=self._name, model=self._label)
+        with context.step("run_model") as step:
+            answer, custom = self._checked(await context.deadline.run(self._call(request)))
+        yield StepEvent(step=step)
+        yield TokenEvent(text=answer)
+        meta: dict[str, Any] = {
+            "request_id": context.request_id,
+            "pipeline": self._name,
+            "model": self._label,
+            "finish_reason": "custom",
+            "latency_ms": context.elapsed_ms(),
+            "steps": context.steps,
+            "custom": custom or None,
+        }
+        if self._name == "rag":
+            yield DoneEvent(response=RagResponse(answer=answer, meta=RagMeta(**meta)))
+        else:
+            yield DoneEvent(response=LlmResponse(answer=answer, meta=LlmMeta(**meta)))
+
+    async def _call(self, request: LlmRequest) -> Any:
+        payload = request.model_dump(mode="json", exclude_none=True)
+        try:
+            if inspect.iscoroutinefunction(self._run_model):
+                return await self._run_model(payload)
+            async with self._one_at_a_time:
+                return await asyncio.to_thread(self._run_model, payload)
+        except AnswerboxError:
+            raise
+        except Exception as exc:
+            raise InternalError("The service's own run_model failed.") from exc
+
+    def _checked(self, result: Any) -> tuple[str, dict[str, Any]]:
+        if not isinstance(result, dict) or not isinstance(result.get("answer"), str):
+            raise InternalError("The service's own run_model did not return a dict with a text `answer`.")
+        return result["answer"], {key: value for key, value in result.items() if key != "answer"}
+
+
+def load(name: Literal["llm", "rag"], target: str) -> CustomPipeline:
+    """The pipeline around `module:function`.
+
+    Raises:
+        SetupError: there is no such module or function.
+    """
+    module, _, function = target.partition(":")
+    try:
+        run_model = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as exc:
+        raise SetupError(
+            f"ANSWERBOX_{name.upper()}_PIPELINE={target!r} cannot be loaded: {exc}",
+            hint="Write it as module:function, and make the module importable (PYTHONPATH).",
+        ) from exc
+    if not callable(run_model):
+        raise SetupError(f"ANSWERBOX_{name.upper()}_PIPELINE={target!r} is not a function.")
+    return CustomPipeline(run_model, name, target)

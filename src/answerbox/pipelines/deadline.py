@@ -1,0 +1,39 @@
+"""The time that is left for a request."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from answerbox.errors import DeadlineExceeded
+
+T = TypeVar("T")
+
+
+class Deadline:
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def remaining(self) -> float:
+        """Seconds left; 0 when the time is up."""
+        return max(0.0, self._end - time.monotonic())
+
+    async def run(self, work: Awaitable[T]) -> T:
+        """The result of `work`, which is cancelled when the time is up.
+
+        Raises:
+            DeadlineExceeded
+        """
+        try:
+            async with asyncio.timeout(self.remaining()) as scope:
+                return await work
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            raise DeadlineExceeded(
+                f"There was no answer within {self.seconds:g} seconds.",
+                hint="Ask for fewer tokens, or try again when the service is less busy.",
+            ) from None

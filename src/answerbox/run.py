@@ -1,0 +1,145 @@
+"""The notebook's door: `run_model(request_dict) -> response_dict`, the same core as over HTTP, in this process.
+
+    from answerbox.run import run_model
+    run_model({"question": "How do I add my own documents?"})["answer"]
+
+Works in a script and inside a notebook's running event loop. Equal input gives the same answer, and a failure
+of the same `code`, as the service does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import uuid
+from collections.abc import Coroutine, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from answerbox.adapters.data_folder import DataFolder
+from answerbox.app import library, llm_pipeline, local_embedder, local_generator, rag_pipeline
+from answerbox.contracts import DocumentsRequest, LlmRequest, PipelineName, RagRequest
+from answerbox.documents.library import Library
+from answerbox.documents.manual import seed
+from answerbox.pipelines.base import answer
+from answerbox.pipelines.context import RequestContext
+from answerbox.pipelines.retrieval import Retriever
+from answerbox.settings import Settings, load_settings
+from answerbox.validation import validated
+
+T = TypeVar("T")
+POLL_S = 0.02
+
+
+class LocalAnswerbox:
+    """Models and documents in this process. They are loaded when they are first needed.
+
+    The data folder belongs to one process: while a service has it, give `Settings(data_dir=...)` of your own.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings or load_settings()
+        self._loop = asyncio.new_event_loop()
+        self._opening = threading.RLock()
+        self._generator: Any = None
+        self._embedder: Any = None
+        self._folder: DataFolder | None = None
+        self._library: Library | None = None
+        self._thread = threading.Thread(target=self._loop.run_forever, name="answerbox", daemon=True)
+        self._thread.start()
+
+    def run_model(self, request: dict[str, Any], pipeline: PipelineName = "rag") -> dict[str, Any]:
+        """The response as a dict: `answer` and `meta`.
+
+        Raises:
+            AnswerboxError: its `code` is the one that the service answers.
+        """
+        context = RequestContext(uuid.uuid4().hex, self._settings.request_timeout_s)
+        if pipeline == "llm":
+            asked = validated(LlmRequest, request)
+            response = self._wait(answer(llm_pipeline(self._settings, self._model()), asked, context))
+        else:
+            wanted = validated(RagRequest, request)
+            documents = self._documents()
+            rag = rag_pipeline(self._settings, self._model(), Retriever(self._embedder, documents))
+            response = self._wait(answer(rag, wanted, context))
+        return response.model_dump(mode="json")
+
+    def add_documents(self, documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Indexes the documents and returns the finished job.
+
+        Raises:
+            InvalidRequest
+        """
+        asked = validated(DocumentsRequest, {"documents": list(documents)})
+        return self._wait(_finished(self._documents(), asked))
+
+    def close(self) -> None:
+        if self._library:
+            self._wait(self._library.stop())
+        if self._folder:
+            self._folder.release()
+        if hasattr(self._generator, "close"):
+            self._generator.close()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _model(self) -> Any:
+        with self._opening:
+            if self._generator is None:
+                self._generator = local_generator(self._settings)
+        return self._generator
+
+    def _documents(self) -> Library:
+        with self._opening:
+            if self._library is None:
+                self._folder = self._folder or DataFolder(self._settings.data_dir)
+                self._embedder = self._embedder or local_embedder(self._settings)
+                self._library = self._wait(self._opened(self._folder))
+        return self._library
+
+    async def _opened(self, folder: DataFolder) -> Library:
+        opened = await library(self._settings, folder, self._embedder)
+        await opened.start()
+        if self._settings.seed_docs:
+            await seed(opened)
+            await _idle(opened)
+        return opened
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+
+async def _finished(documents: Library, asked: DocumentsRequest) -> dict[str, Any]:
+    job = await documents.add(asked.documents)
+    while not job.finished_at:
+        await asyncio.sleep(POLL_S)
+        job = await documents.job(job.job_id)
+    return job.model_dump(mode="json")
+
+
+async def _idle(documents: Library) -> None:
+    while (await documents.info()).waiting:
+        await asyncio.sleep(POLL_S)
+
+
+_default: LocalAnswerbox | None = None
+_making = threading.Lock()
+
+
+def run_model(request: dict[str, Any], pipeline: PipelineName = "rag") -> dict[str, Any]:
+    """Answers with the settings of the environment; the models stay loaded for the next call."""
+    global _default
+    with _making:
+        if _default is None:
+            _default = LocalAnswerbox()
+    return _default.run_model(request, pipeline)

@@ -1,0 +1,7 @@
+"""Everything BentoML and HTTP. `answerbox.service:Answerbox` is what `bentoml serve` runs."""
+
+from answerbox.service.gateway import Answerbox
+from answerbox.service.index import Index
+from answerbox.service.inference import Embedder, Generator
+
+__all__ = ["Answerbox", "Embedder", "Generator", "Index"]

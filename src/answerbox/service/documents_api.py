@@ -1,0 +1,123 @@
+"""The routes that BentoML's POST-only methods cannot serve: documents, jobs, health, the OpenAPI document."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import bentoml
+from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from answerbox import __version__
+from answerbox.contracts import DocumentsRequest
+from answerbox.errors import InvalidRequest, MalformedBody
+from answerbox.pipelines.context import RequestContext
+from answerbox.service import exchange
+from answerbox.service.friendly import friendly
+from answerbox.service.openapi import openapi
+from answerbox.settings import load_settings
+from answerbox.validation import invalid_request, validated
+
+settings = load_settings()
+
+MAX_PAGE = 200
+
+
+@friendly
+async def add_documents(request: Request) -> Response:
+    try:
+        body = json.loads(await request.body(), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as exc:
+        raise MalformedBody(f"The body is not JSON: {exc}.", hint="Send one JSON object.") from None
+    wanted = validated(DocumentsRequest, body)
+    job = await _within_deadline(_service().store.add(wanted.documents))
+    return _json(job, 202, {"Location": f"/jobs/{job.job_id}"})
+
+
+@friendly
+async def list_documents(request: Request) -> Response:
+    limit = request.query_params.get("limit", "50")
+    if not limit.isdigit() or not 1 <= int(limit) <= MAX_PAGE:
+        raise invalid_request([{"field": "limit", "message": f"a number from 1 to {MAX_PAGE}"}])
+    unknown = set(request.query_params) - {"limit", "after"}
+    if unknown:
+        raise InvalidRequest(
+            f"Unknown parameters: {', '.join(sorted(unknown))}.", hint="There are limit and after."
+        )
+    return _json(await _within_deadline(_service().store.documents(request.query_params.get("after"), int(limit))))
+
+
+@friendly
+async def get_document(_: Request) -> Response:
+    return _json(await _within_deadline(_service().store.document(_path_value("document_id"))))
+
+
+@friendly
+async def delete_document(_: Request) -> Response:
+    await _within_deadline(_service().store.delete(_path_value("document_id")))
+    return Response(status_code=204)
+
+
+@friendly
+async def get_job(_: Request) -> Response:
+    return _json(await _within_deadline(_service().store.job(_path_value("job_id"))))
+
+
+@friendly
+async def cancel_job(_: Request) -> Response:
+    return _json(await _within_deadline(_service().store.cancel(_path_value("job_id"))))
+
+
+@friendly
+async def health(_: Request) -> Response:
+    return _json(await _service().health.report())
+
+
+async def docs_json(_: Request) -> Response:
+    return JSONResponse(openapi())
+
+
+async def home(_: Request) -> Response:
+    paths = {"health": "/health", "openapi": "/docs.json", "ask": "POST /llm_query, /rag_query"}
+    return JSONResponse({"name": "Answerbox", "version": __version__, **paths})
+
+
+documents_app = Starlette(
+    routes=[
+        Route("/", home, methods=["GET"]),
+        Route("/docs.json", docs_json, methods=["GET"]),
+        Route("/health", health, methods=["GET"]),
+        Route("/documents", list_documents, methods=["GET"]),
+        Route("/documents", add_documents, methods=["POST"]),
+        # The edge has put the template in the path's place and keeps the values.
+        Route("/documents/{document_id}", get_document, methods=["GET"]),
+        Route("/documents/{document_id}", delete_document, methods=["DELETE"]),
+        Route("/jobs/{job_id}", get_job, methods=["GET"]),
+        Route("/jobs/{job_id}", cancel_job, methods=["DELETE"]),
+    ]
+)
+
+
+def _service() -> Any:
+    return bentoml.get_current_service()
+
+
+def _path_value(name: str) -> str:
+    return exchange.current.get().path_values[name]
+
+
+async def _within_deadline(work: Any) -> Any:
+    this = exchange.current.get()
+    return await this.run(RequestContext(this.request_id, settings.request_timeout_s).deadline.run(work))
+
+
+def _json(content: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse(content.model_dump(mode="json"), status_code=status, headers=headers)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,38 @@
+"""Around every API method: failures become problem documents, and a client that hangs up ends the work."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from pydantic import ValidationError
+
+from answerbox.errors import AnswerboxError, InternalError
+from answerbox.service import exchange, problems
+from answerbox.service.exchange import ClientGone
+
+log = logging.getLogger(__name__)
+
+
+def friendly(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Placed below `@bentoml.api`, or around a Starlette handler."""
+
+    @functools.wraps(method)
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        this = exchange.current.get()
+        try:
+            return await method(*args, **kwargs)
+        except AnswerboxError as exc:
+            error = exc
+        except ClientGone:
+            error = InternalError("The client has gone.")  # nobody reads it
+        except ValidationError as exc:  # BentoML would blame the caller for it
+            error = InternalError("A part of the service broke the contract.")
+            error.__cause__ = exc
+        if problems.STATUS[type(error)] == 500:
+            log.error("request %s: %s", this.request_id, error.message, exc_info=error.__cause__)
+        return problems.response(error, this.request_id, this.path)
+
+    return wrapper

@@ -1,0 +1,117 @@
+"""The service that faces the network: typed API methods, each a few lines around a pipeline."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import bentoml
+
+from answerbox.adapters.bento_remote import RemoteDocumentStore, RemoteEmbedder, RemoteGenerator
+from answerbox.app import llm_pipeline, rag_pipeline
+from answerbox.contracts import (
+    LlmRequest,
+    LlmResponse,
+    RagRequest,
+    RagResponse,
+    SearchRequest,
+    SearchResponse,
+)
+from answerbox.pipelines.base import Pipeline, answer
+from answerbox.pipelines.context import RequestContext
+from answerbox.pipelines.retrieval import Retriever
+from answerbox.service import exchange
+from answerbox.service.documents_api import documents_app
+from answerbox.service.edge import EdgeService
+from answerbox.service.friendly import friendly
+from answerbox.service.health import HealthMonitor
+from answerbox.service.index import Index
+from answerbox.service.inference import Embedder, Generator
+from answerbox.service.sse import stream_response
+from answerbox.service.warm_up import warm_up
+from answerbox.settings import load_settings
+
+log = logging.getLogger(__name__)
+settings = load_settings()
+
+
+@bentoml.service(
+    name="Answerbox",
+    service_class=EdgeService,
+    workers=settings.gateway_workers,
+    # Longer than any deadline of ours: the deadline is the pipeline's, and BentoML's only a net below it.
+    traffic={"timeout": 600},
+    runner_probe={"enabled": False, "timeout": 1, "period": 10},
+)
+@bentoml.asgi_app(documents_app)
+class Answerbox:
+    generator = bentoml.depends(Generator)
+    embedder = bentoml.depends(Embedder)
+    index = bentoml.depends(Index)
+
+    def __init__(self) -> None:
+        generator, embedder = RemoteGenerator(self.generator), RemoteEmbedder(self.embedder)
+        self.store = RemoteDocumentStore(self.index)
+        self.retriever = Retriever(embedder, self.store)
+        self.llm = llm_pipeline(settings, generator)
+        self.rag = rag_pipeline(settings, generator, self.retriever)
+        self.health = HealthMonitor(
+            probes={"generator": generator.probe, "embedder": embedder.probe, "index": self.store.probe},
+            models={"generator": settings.generator_model, "embedder": settings.embedder_model},
+        )
+        self._parts = (generator, embedder)
+        self._warming: asyncio.Task[None] | None = None
+
+    @bentoml.on_startup
+    async def start(self) -> None:
+        self._warming = asyncio.create_task(warm_up(*self._parts, self.health))
+
+    @bentoml.on_shutdown
+    async def stop(self) -> None:
+        if self._warming:
+            self._warming.cancel()
+
+    async def __is_ready__(self) -> bool:
+        return await self.health.ready()
+
+    @bentoml.api(route="/llm_query")
+    @friendly
+    async def llm_query(self, request: LlmRequest, /) -> LlmResponse:
+        return await _answer(self.llm, request)  # type: ignore[no-any-return]
+
+    @bentoml.api(route="/llm_query/stream")
+    @friendly
+    async def llm_query_stream(self, request: LlmRequest, /) -> AsyncGenerator[str, None]:
+        return await _stream(self.llm, request)  # type: ignore[no-any-return]
+
+    @bentoml.api(route="/rag_query")
+    @friendly
+    async def rag_query(self, request: RagRequest, /) -> RagResponse:
+        return await _answer(self.rag, request)  # type: ignore[no-any-return]
+
+    @bentoml.api(route="/rag_query/stream")
+    @friendly
+    async def rag_query_stream(self, request: RagRequest, /) -> AsyncGenerator[str, None]:
+        return await _stream(self.rag, request)  # type: ignore[no-any-return]
+
+    @bentoml.api(route="/search")
+    @friendly
+    async def search(self, request: SearchRequest, /) -> SearchResponse:
+        this, context = exchange.current.get(), _context()
+        hits = await this.run(self.retriever.retrieve(request.query, request.top_k, request.filter, context))
+        return SearchResponse(hits=hits, degraded=context.degraded)
+
+
+def _context() -> RequestContext:
+    return RequestContext(exchange.current.get().request_id, settings.request_timeout_s)
+
+
+async def _answer(pipeline: Pipeline[Any], request: LlmRequest) -> Any:
+    return await exchange.current.get().run(answer(pipeline, request, _context()))
+
+
+async def _stream(pipeline: Pipeline[Any], request: LlmRequest) -> Any:
+    events = pipeline.stream(request, _context())
+    return await stream_response(events, exchange.current.get(), settings.stream_heartbeat_s)

@@ -1,0 +1,60 @@
+"""Whether the parts work: asked with a bound on time, and not more often than once a second."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from answerbox import __version__
+from answerbox.contracts import DependencyHealth, Health
+from answerbox.errors import AnswerboxError
+
+FRESH_S = 1.0
+PROBE_TIMEOUT_S = 3.0
+
+Probe = Callable[[], Awaitable[dict[str, Any]]]
+
+
+class HealthMonitor:
+    """`warm` is set from outside, once the models have been used for the first time."""
+
+    def __init__(self, probes: dict[str, Probe], models: dict[str, str]) -> None:
+        self._probes = probes
+        self._models = models
+        self._last: dict[str, DependencyHealth] = {}
+        self._asked = float("-inf")
+        self._asking = asyncio.Lock()
+        self.warm = False
+
+    async def ready(self) -> bool:
+        return self.warm and all(part.ready for part in (await self._parts()).values())
+
+    async def report(self) -> Health:
+        parts = await self._parts()
+        working = all(part.ready for part in parts.values())
+        return Health(
+            status="ok" if working and self.warm else "degraded" if self.warm else "starting",
+            version=__version__,
+            models=self._models,
+            dependencies=parts,
+        )
+
+    async def _parts(self) -> dict[str, DependencyHealth]:
+        async with self._asking:
+            if time.monotonic() - self._asked > FRESH_S:
+                found = await asyncio.gather(*(_ask(probe) for probe in self._probes.values()))
+                self._last = dict(zip(self._probes, found, strict=True))
+                self._asked = time.monotonic()
+        return self._last
+
+
+async def _ask(probe: Probe) -> DependencyHealth:
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT_S):
+            return DependencyHealth(ready=True, detail=await probe())
+    except AnswerboxError as exc:
+        return DependencyHealth(ready=False, detail={"code": exc.code})
+    except TimeoutError:
+        return DependencyHealth(ready=False, detail={"code": "no_answer_in_time"})

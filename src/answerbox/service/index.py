@@ -1,0 +1,141 @@
+"""The service that owns the documents: one process, the only one that opens the data folder."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import asdict
+from typing import Any
+
+import bentoml
+
+from answerbox.adapters.bento_remote import RemoteEmbedder
+from answerbox.adapters.data_folder import DataFolder
+from answerbox.app import library
+from answerbox.contracts import DocumentIn
+from answerbox.documents.library import Library
+from answerbox.documents.manual import seed
+from answerbox.errors import AnswerboxError, EmbedderUnavailable, IndexUnavailable, NotReady
+from answerbox.ports import SearchQuery
+from answerbox.service.envelope import INNER, enveloped
+from answerbox.service.inference import Embedder
+from answerbox.settings import load_settings
+
+log = logging.getLogger(__name__)
+settings = load_settings()
+
+RETRY_S = 0.5
+
+
+@bentoml.service(name="Index", **INNER)
+class Index:
+    embedder = bentoml.depends(Embedder)
+
+    def __init__(self) -> None:
+        self._folder = DataFolder(settings.data_dir)
+        self._library: Library | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._failure: IndexUnavailable | None = None
+
+    @bentoml.on_startup
+    async def open(self) -> None:
+        self._opening = asyncio.create_task(self._open())
+
+    @bentoml.on_shutdown
+    async def close(self) -> None:
+        if self._opening:
+            self._opening.cancel()
+        if self._library:
+            await self._library.stop()
+        self._folder.release()
+
+    @bentoml.api
+    async def describe(self) -> dict[str, Any]:
+        return await self._describe()
+
+    @bentoml.api
+    async def search(self, query: dict[str, Any]) -> dict[str, Any]:
+        return await self._search(query)
+
+    @bentoml.api
+    async def add(self, documents: list[dict[str, Any]]) -> dict[str, Any]:
+        return await self._add(documents)
+
+    @bentoml.api
+    async def job(self, job_id: str) -> dict[str, Any]:
+        return await self._job(job_id)
+
+    @bentoml.api
+    async def cancel_job(self, job_id: str) -> dict[str, Any]:
+        return await self._cancel_job(job_id)
+
+    @bentoml.api
+    async def documents(self, after: str, limit: int) -> dict[str, Any]:
+        return await self._documents(after, limit)
+
+    @bentoml.api
+    async def document(self, document_id: str) -> dict[str, Any]:
+        return await self._document(document_id)
+
+    @bentoml.api
+    async def delete(self, document_id: str) -> dict[str, Any]:
+        return await self._delete(document_id)
+
+    async def _open(self) -> None:
+        """Waits for the embedder, for the vectors depend on its model, then opens the library."""
+        embedder = RemoteEmbedder(self.embedder)
+        try:
+            while self._library is None:
+                with contextlib.suppress(EmbedderUnavailable):
+                    opened = await library(settings, self._folder, embedder)
+                    await opened.start()
+                    if settings.seed_docs:
+                        await seed(opened)
+                    self._library = opened
+                    return
+                await asyncio.sleep(RETRY_S)
+        except Exception as exc:
+            log.exception("the documents cannot be opened")
+            reason = exc.message if isinstance(exc, AnswerboxError) else "an unexpected failure"
+            self._failure = IndexUnavailable(f"The documents cannot be opened: {reason}.")
+
+    def _ready(self) -> Library:
+        if self._failure:
+            raise self._failure
+        if self._library is None:
+            raise NotReady("The documents are still being opened.", hint="Try again in a few seconds.")
+        return self._library
+
+    @enveloped
+    async def _describe(self) -> dict[str, Any]:
+        return asdict(await self._ready().info())
+
+    @enveloped
+    async def _search(self, query: dict[str, Any]) -> list[dict[str, Any]]:
+        return [hit.model_dump() for hit in await self._ready().search(SearchQuery(**query))]
+
+    @enveloped
+    async def _add(self, documents: list[dict[str, Any]]) -> dict[str, Any]:
+        given = [DocumentIn.model_validate(document) for document in documents]
+        return (await self._ready().add(given)).model_dump()
+
+    @enveloped
+    async def _job(self, job_id: str) -> dict[str, Any]:
+        return (await self._ready().job(job_id)).model_dump()
+
+    @enveloped
+    async def _cancel_job(self, job_id: str) -> dict[str, Any]:
+        return (await self._ready().cancel(job_id)).model_dump()
+
+    @enveloped
+    async def _documents(self, after: str, limit: int) -> dict[str, Any]:
+        return (await self._ready().documents(after or None, limit)).model_dump()
+
+    @enveloped
+    async def _document(self, document_id: str) -> dict[str, Any]:
+        return (await self._ready().document(document_id)).model_dump()
+
+    @enveloped
+    async def _delete(self, document_id: str) -> None:
+        await self._ready().delete(document_id)

@@ -1,0 +1,154 @@
+"""The OpenAPI 3.1 document, made from the contract. `docs/openapi.json` is a copy that a test keeps true.
+
+Ours instead of BentoML's: that one lists neither mounted routes, nor problem documents, nor what a stream says.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from answerbox import __version__, contracts
+from answerbox.service.problems import MEDIA_TYPE
+
+REF = "#/components/schemas/{model}"
+
+REQUESTS: list[type[BaseModel]] = [
+    contracts.LlmRequest,
+    contracts.RagRequest,
+    contracts.SearchRequest,
+    contracts.DocumentsRequest,
+]
+RESPONSES: list[type[BaseModel]] = [
+    contracts.LlmResponse,
+    contracts.RagResponse,
+    contracts.SearchResponse,
+    contracts.Job,
+    contracts.DocumentPage,
+    contracts.Document,
+    contracts.Health,
+    contracts.Problem,
+    contracts.MetaEvent,
+    contracts.StepEvent,
+    contracts.TokenEvent,
+    contracts.CitationEvent,
+    contracts.ErrorEvent,
+    contracts.DoneEvent,
+]
+PROBLEMS = {
+    400: "The body is not JSON.",
+    404: "There is no such document or job.",
+    409: "The job has ended.",
+    413: "The body is too long.",
+    415: "The body is declared as something else than JSON.",
+    422: "The request breaks the contract, or the prompt does not fit the model's window.",
+    502: "A part of the service answered nonsense.",
+    503: "A part of the service is down, busy or not ready; `Retry-After` says when to try again.",
+    504: "There was no answer within the deadline.",
+    500: "A bug.",
+}
+BODY = (400, 413, 415, 422)
+PARTS = (500, 502, 503, 504)
+EVENTS = (
+    "Server-sent events. Each has a name (`event:`) and JSON (`data:`): `meta` (MetaEvent), "
+    "`step` (StepEvent), `token` (TokenEvent), `citation` (CitationEvent), and last either `done` (DoneEvent) or `error` (ErrorEvent); "
+    "the JSON is the schema's object without its field `event`. A line that starts with `:` is a heartbeat."
+)
+
+
+@lru_cache(maxsize=1)
+def openapi() -> dict[str, Any]:
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Answerbox",
+            "version": __version__,
+            "description": "Answers questions: with a language model alone, and from your documents.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": _paths(),
+        "components": {"schemas": _schemas()},
+    }
+
+
+def _paths() -> dict[str, Any]:
+    document = [{"name": "document_id", "in": "path", "required": True, "schema": {"type": "string"}}]
+    job = [{"name": "job_id", "in": "path", "required": True, "schema": {"type": "string"}}]
+    page = [
+        {
+            "name": "limit",
+            "in": "query",
+            "schema": {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
+        },
+        {"name": "after", "in": "query", "schema": {"type": "string"}},
+    ]
+    return {
+        "/llm_query": {"post": _post("Ask the language model", "LlmRequest", {200: "LlmResponse"})},
+        "/llm_query/stream": {"post": _stream("Ask the language model, as a stream", "LlmRequest")},
+        "/rag_query": {"post": _post("Ask the documents", "RagRequest", {200: "RagResponse"})},
+        "/rag_query/stream": {"post": _stream("Ask the documents, as a stream", "RagRequest")},
+        "/search": {"post": _post("Find passages", "SearchRequest", {200: "SearchResponse"})},
+        "/documents": {
+            "get": _operation("List the documents", {200: "DocumentPage"}, (422, *PARTS), page),
+            "post": _post("Add documents, or replace them", "DocumentsRequest", {202: "Job"}),
+        },
+        "/documents/{document_id}": {
+            "get": _operation("One document", {200: "Document"}, (404, *PARTS), document),
+            "delete": _operation("Delete a document", {204: None}, (404, *PARTS), document),
+        },
+        "/jobs/{job_id}": {
+            "get": _operation("How far a job is", {200: "Job"}, (404, *PARTS), job),
+            "delete": _operation("Cancel a job", {200: "Job"}, (404, 409, *PARTS), job),
+        },
+        "/health": {"get": _operation("How the service and its parts are", {200: "Health"}, (500,))},
+        "/livez": {"get": _operation("The process lives", {200: None}, (500,))},
+        "/readyz": {"get": _operation("Requests will be answered", {200: None}, (500, 503))},
+        "/metrics": {"get": _operation("Metrics in Prometheus' text format", {200: None}, (500,))},
+    }
+
+
+def _operation(
+    summary: str,
+    answers: dict[int, str | None],
+    problems: tuple[int, ...],
+    parameters: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    responses: dict[str, Any] = {}
+    for status, model in answers.items():
+        responses[str(status)] = {"description": "OK"}
+        if model:
+            responses[str(status)]["content"] = _content("application/json", model)
+    for status in sorted(problems):
+        responses[str(status)] = {"description": PROBLEMS[status], "content": _content(MEDIA_TYPE, "Problem")}
+    found: dict[str, Any] = {"summary": summary, "responses": responses}
+    if parameters:
+        found["parameters"] = parameters
+    return found
+
+
+def _post(summary: str, request: str, answers: dict[int, str | None]) -> dict[str, Any]:
+    body = {"required": True, "content": _content("application/json", request)}
+    return {**_operation(summary, answers, (*BODY, *PARTS)), "requestBody": body}
+
+
+def _stream(summary: str, request: str) -> dict[str, Any]:
+    found = _post(summary, request, {200: None})
+    found["responses"]["200"] = {
+        "description": EVENTS,
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+    return found
+
+
+def _content(media_type: str, model: str) -> dict[str, Any]:
+    return {media_type: {"schema": {"$ref": REF.format(model=model)}}}
+
+
+def _schemas() -> dict[str, Any]:
+    inputs = [(model, "validation") for model in REQUESTS]
+    outputs = [(model, "serialization") for model in RESPONSES]
+    _, found = models_json_schema([*inputs, *outputs], ref_template=REF)  # type: ignore[list-item]
+    return dict(sorted(found["$defs"].items()))

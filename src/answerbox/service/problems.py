@@ -1,0 +1,101 @@
+"""From a failure to its HTTP answer: the one table of statuses, and RFC 9457 problem details."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from starlette.responses import JSONResponse
+
+from answerbox import errors
+from answerbox.contracts import Problem
+from answerbox.errors import AnswerboxError
+from answerbox.validation import invalid_request, validation_fault
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 2
+
+STATUS: dict[type[AnswerboxError], int] = {
+    errors.AnswerboxError: 500,
+    errors.InvalidRequest: 422,
+    errors.MalformedBody: 400,
+    errors.UnsupportedMediaType: 415,
+    errors.PayloadTooLarge: 413,
+    errors.PromptTooLong: 422,
+    errors.NotFound: 404,
+    errors.RouteNotFound: 404,
+    errors.DocumentNotFound: 404,
+    errors.JobNotFound: 404,
+    errors.MethodNotAllowed: 405,
+    errors.Conflict: 409,
+    errors.Unavailable: 503,
+    errors.NotReady: 503,
+    errors.Overloaded: 503,
+    errors.GeneratorUnavailable: 503,
+    errors.EmbedderUnavailable: 503,
+    errors.IndexUnavailable: 503,
+    errors.BadUpstream: 502,
+    errors.DeadlineExceeded: 504,
+    errors.SetupError: 500,
+    errors.ModelMissing: 500,
+    errors.DataFolderBusy: 500,
+    errors.InternalError: 500,
+}
+INTERNAL_DETAIL = "Something went wrong in the service. Its log has the details under this request_id."
+
+
+def problem(error: AnswerboxError, request_id: str, path: str) -> dict[str, Any]:
+    """The problem document. A 500 says nothing of the inside."""
+    status = STATUS[type(error)]
+    inside = status == 500
+    found = Problem(
+        type=f"urn:answerbox:problem:{'internal' if inside else error.code}",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=INTERNAL_DETAIL if inside else error.message,
+        instance=path,
+        code="internal" if inside else error.code,
+        request_id=request_id,
+        retryable=error.retryable,
+        hint=None if inside else error.hint,
+        errors=None if inside else (error.errors or None),
+    )
+    return found.model_dump(exclude_none=True)
+
+
+def response(error: AnswerboxError, request_id: str, path: str) -> JSONResponse:
+    document = problem(error, request_id, path)
+    headers = {}
+    if document["status"] == 503:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    if allow := error.extra.get("allow"):
+        headers["Allow"] = ", ".join(allow)
+    return JSONResponse(document, status_code=document["status"], media_type=MEDIA_TYPE, headers=headers)
+
+
+def from_framework(status: int, body: bytes) -> AnswerboxError:
+    """What BentoML or Starlette answered by itself, as an error of ours."""
+    if status == 400:
+        return _invalid(body)
+    if status in (404, 405):
+        return errors.RouteNotFound("There is no such path.")
+    if status == 415:
+        return errors.UnsupportedMediaType("The body must be JSON.", hint="Send Content-Type: application/json.")
+    if status in (429, 503):
+        return errors.NotReady("The service is not ready.", hint="Try again in a few seconds.")
+    if status == 504:
+        return errors.DeadlineExceeded("There was no answer in time.")
+    return errors.InternalError("The framework answered " + str(status))
+
+
+def _invalid(body: bytes) -> AnswerboxError:
+    """BentoML's 400: `{"error", "detail": [pydantic's errors]}`."""
+    try:
+        faults = json.loads(body)["detail"]
+        listed = [validation_fault(fault) for fault in faults]
+    except (ValueError, KeyError, TypeError):
+        return errors.MalformedBody("The body is not JSON.", hint="Send one JSON object.")
+    if any(fault.get("type") == "json_invalid" for fault in faults):
+        return errors.MalformedBody(f"The body is not JSON: {listed[0]['message']}.", hint="Send one JSON object.")
+    return invalid_request(listed)

@@ -1,0 +1,117 @@
+"""Server-sent events: a pipeline's stream on the wire (WHATWG HTML, section "Server-sent events").
+
+Every stream ends in `done` or `error`. Nothing is sent before the first piece of text, so that early failures
+still get their own status; but no longer than one heartbeat, so that proxies see life.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from starlette.responses import StreamingResponse
+
+from answerbox.contracts import DoneEvent, ErrorEvent, Event, TokenEvent
+from answerbox.errors import AnswerboxError, InternalError
+from answerbox.service import problems
+from answerbox.service.exchange import Exchange
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT = ": still working\n\n"
+BUFFER = 64
+"""Events that wait for a slow reader before the pipeline waits too."""
+
+Item = Event | AnswerboxError
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+async def stream_response(
+    events: AsyncGenerator[Event, None], this: Exchange, heartbeat_s: float
+) -> StreamingResponse:
+    """The response for these events.
+
+    Raises:
+        AnswerboxError: the pipeline failed before the first piece of text.
+        ClientGone
+    """
+    items: asyncio.Queue[Item] = asyncio.Queue(BUFFER)
+    pump = asyncio.create_task(_pump(events, items))
+    try:
+        held = await this.run(_until_text(items, heartbeat_s))
+    except BaseException:
+        await _stop(pump)
+        raise
+    frames = _frames(held, items, pump, this, heartbeat_s)
+    return StreamingResponse(frames, media_type="text/event-stream", headers=HEADERS)
+
+
+async def _pump(events: AsyncGenerator[Event, None], items: asyncio.Queue[Item]) -> None:
+    try:
+        async with aclosing(events):
+            async for event in events:
+                await items.put(event)
+    except AnswerboxError as exc:
+        await items.put(exc)
+    except Exception:
+        log.exception("a stream failed")
+        await items.put(InternalError("unexpected"))
+
+
+async def _until_text(items: asyncio.Queue[Item], limit_s: float) -> list[Item]:
+    """The events up to the first with text, or as many as there are after `limit_s`."""
+    held: list[Item] = []
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(limit_s):
+            while True:
+                item = await items.get()
+                if isinstance(item, AnswerboxError):
+                    raise item
+                held.append(item)
+                if isinstance(item, TokenEvent | DoneEvent):
+                    break
+    return held
+
+
+async def _frames(
+    held: list[Item],
+    items: asyncio.Queue[Item],
+    pump: asyncio.Task[None],
+    this: Exchange,
+    heartbeat_s: float,
+) -> AsyncGenerator[str, None]:
+    try:
+        while True:
+            try:
+                item = held.pop(0) if held else await asyncio.wait_for(items.get(), heartbeat_s)
+            except TimeoutError:
+                yield HEARTBEAT
+                continue
+            event = _error_event(item, this) if isinstance(item, AnswerboxError) else item
+            yield frame(event)
+            if isinstance(event, DoneEvent | ErrorEvent):
+                return
+    finally:
+        await _stop(pump)
+
+
+def frame(event: Event | ErrorEvent) -> str:
+    data: dict[str, Any] = event.model_dump(mode="json", exclude={"event"})
+    return f"event: {event.event}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+
+
+def _error_event(error: AnswerboxError, this: Exchange) -> ErrorEvent:
+    if problems.STATUS[type(error)] == 500:
+        log.error("request %s: %s", this.request_id, error.message, exc_info=error.__cause__)
+    return ErrorEvent(problem=problems.problem(error, this.request_id, this.path))
+
+
+async def _stop(pump: asyncio.Task[None]) -> None:
+    pump.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await pump

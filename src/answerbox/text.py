@@ -1,0 +1,77 @@
+"""Words, stems, sentences and the script of a text. Pure; English and Russian are stemmed, others are not."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+import Stemmer
+
+_WORD = re.compile(r"[^\W_]+")
+_CYRILLIC = re.compile(r"[а-яёА-ЯЁ]")
+_LATIN = re.compile(r"[A-Za-z]")
+_SENTENCE_END = re.compile(r"(?<=[.!?…])[»\"')\]]*\s+(?=[«\"'(\[]?[A-ZА-ЯЁ0-9])|\n+")
+
+# Words that carry a question's grammar rather than its subject.
+_STOP_EN = (
+    "a an the of in on at to for from by with and or is are was were be been do does did has have had "
+    "what which who whom whose when where why how many much that this these those it its as not no can could "
+    "will would should may i you he she we they me my your his her their our there about into than then"
+)
+_STOP_RU = (
+    "и в во не что он на я с со как а то все она так его но да ты к у же вы за бы по только ее мне было вот от "
+    "меня еще нет о из ему теперь когда даже ну ли если уже или ни быть был него до вас нибудь опять "
+    "вам ведь там потом себя ничего ей может они тут где есть надо ней для мы тебя их чем была сам чтоб без будто "
+    "чего раз тоже себе под будет ж тогда кто этот того потому этого какой какая какое какие каком каких сколько "
+    "почему зачем это эта эти мной моя мой при об чему кого кому чей чья"
+)
+STOP_WORDS = frozenset((_STOP_EN + " " + _STOP_RU).split())
+
+
+def language_of(text: str) -> str | None:
+    """`ru` or `en` by the script that most letters belong to; None where there are no such letters."""
+    cyrillic, latin = len(_CYRILLIC.findall(text)), len(_LATIN.findall(text))
+    if cyrillic == latin == 0:
+        return None
+    return "ru" if cyrillic > latin else "en"
+
+
+@lru_cache(maxsize=100_000)
+def stem(word: str) -> str:
+    """Snowball stem of one lower-case word, by its script."""
+    if _CYRILLIC.search(word):
+        return str(_stemmer("russian").stemWord(word.replace("ё", "е")))
+    return str(_stemmer("english").stemWord(word))
+
+
+def terms(text: str) -> list[str]:
+    """The stems of all words, in order; what the lexical index holds."""
+    return [stem(word) for word in _WORD.findall(text.lower())]
+
+
+def content_terms(text: str) -> list[str]:
+    """The stems of the words that carry the meaning, each once, in order of first use.
+
+    Falls back to all words where nothing else is left ("Who is who?").
+    """
+    words = _WORD.findall(text.lower())
+    kept = [word for word in words if word.replace("ё", "е") not in STOP_WORDS] or words
+    return list(dict.fromkeys(stem(word) for word in kept))
+
+
+def sentences(text: str) -> list[tuple[int, int]]:
+    """Where each sentence starts and ends; blank ones are left out."""
+    spans, start = [], 0
+    for gap in [*_SENTENCE_END.finditer(text), None]:
+        end = gap.start() if gap else len(text)
+        piece = text[start:end]
+        lead = len(piece) - len(piece.lstrip())
+        if piece.strip():
+            spans.append((start + lead, start + len(piece.rstrip())))
+        start = gap.end() if gap else end
+    return spans
+
+
+# A Stemmer object is not safe to share between threads; `lru_cache` above serves most calls.
+def _stemmer(language: str) -> Stemmer.Stemmer:
+    return Stemmer.Stemmer(language)
