@@ -38,7 +38,7 @@ RESPONSES: list[type[BaseModel]] = [
     contracts.ErrorEvent,
     contracts.DoneEvent,
 ]
-PROBLEMS = {
+PROBLEMS: dict[int, str] = {
     400: "The body is not JSON.",
     404: "There is no such document or job.",
     409: "The job has ended.",
@@ -53,9 +53,10 @@ PROBLEMS = {
 BODY = (400, 413, 415, 422)
 PARTS = (500, 502, 503, 504)
 EVENTS = (
-    "Server-sent events. Each has a name (`event:`) and JSON (`data:`): `meta` (MetaEvent), "
-    "`step` (StepEvent), `token` (TokenEvent), `citation` (CitationEvent), and last either `done` (DoneEvent) or `error` (ErrorEvent); "
-    "the JSON is the schema's object without its field `event`. A line that starts with `:` is a heartbeat."
+    "Server-sent events. Each has a name (`event:`) and JSON (`data:`): `meta` (MetaEvent), `step` (StepEvent), "
+    "`token` (TokenEvent), `citation` (CitationEvent), and last either `done` (DoneEvent) or `error` "
+    "(ErrorEvent); the JSON is the schema's object without its field `event`. "
+    "A line that starts with `:` is a heartbeat."
 )
 
 

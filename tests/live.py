@@ -1,0 +1,145 @@
+"""A real `bentoml serve` for the tests: on a free port, with a home and a data folder of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+BIN = Path(sys.executable).parent
+START_LIMIT_S = 180.0
+STOP_LIMIT_S = 30.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(true: Callable[[], object], limit_s: float, what: str) -> Any:
+    """What `true` returns once that is truthy; fails after `limit_s`."""
+    end = time.monotonic() + limit_s
+    pause = threading.Event()
+    while True:
+        if result := true():
+            return result
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {limit_s} s: {what}")
+        pause.wait(0.05)
+
+
+def home_with_models(folder: Path) -> Path:
+    """A BENTOML_HOME that shares the models of the usual one and nothing else (metrics, Bentos)."""
+    usual = Path(os.environ.get("BENTOML_HOME", Path.home() / "bentoml"))
+    folder.mkdir(parents=True, exist_ok=True)
+    link = folder / "models"
+    if not link.exists():
+        link.symlink_to(usual / "models")
+    return folder
+
+
+@dataclass
+class Live:
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    folder: Path
+
+    def client(self, timeout: float = 300.0) -> httpx.Client:
+        limits = httpx.Limits(max_connections=None)
+        return httpx.Client(base_url=self.url, timeout=timeout, limits=limits)
+
+    def post(self, path: str, body: Any) -> httpx.Response:
+        with self.client() as client:
+            return client.post(path, json=body)
+
+    def get(self, path: str) -> httpx.Response:
+        with self.client() as client:
+            return client.get(path)
+
+    def index(self, documents: list[dict[str, Any]], limit_s: float = 300.0) -> dict[str, Any]:
+        """Posts the documents and waits for the job."""
+        answer = self.post("/documents", {"documents": documents})
+        assert answer.status_code == 202, answer.text
+        path = f"/jobs/{answer.json()['job_id']}"
+
+        def finished() -> dict[str, Any] | None:
+            job: dict[str, Any] = self.get(path).json()
+            return job if job["finished_at"] else None
+
+        job: dict[str, Any] = wait_until(finished, limit_s, path)
+        return job
+
+
+@contextmanager
+def serving(folder: Path, target: str = "answerbox.service:Answerbox", **settings: str) -> Iterator[Live]:
+    """Serves until the block ends; then the process group must be gone.
+
+    `settings` are environment variables without their prefix, in any case: `generator_model="fake"`.
+    """
+    port = free_port()
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "serve.log"
+    env = {name: value for name, value in os.environ.items() if not name.startswith("ANSWERBOX_")}
+    env |= {
+        "BENTOML_HOME": str(home_with_models(folder / "home")),
+        "BENTOML_DO_NOT_TRACK": "true",
+        "HF_HUB_OFFLINE": "1",
+        "ANSWERBOX_DATA_DIR": str(folder / "data"),
+        "ANSWERBOX_SEED_DOCS": "false",
+        **{f"ANSWERBOX_{name.upper()}": value for name, value in settings.items()},
+    }
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            [str(BIN / "bentoml"), "serve", target, "--host", "127.0.0.1", "--port", str(port)],
+            env=env,
+            cwd=folder,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    live = Live(f"http://127.0.0.1:{port}", process, log, folder)
+    try:
+        _wait_until_ready(live)
+        yield live
+    finally:
+        _stop(process)
+
+
+def _wait_until_ready(live: Live) -> None:
+    def ready() -> bool:
+        if live.process.poll() is not None:
+            raise AssertionError(
+                f"the service ended with {live.process.returncode}:\n{live.log.read_text()[-5000:]}"
+            )
+        try:
+            return live.get("/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    try:
+        wait_until(ready, START_LIMIT_S, "the service is ready")
+    except AssertionError as exc:
+        raise AssertionError(f"{exc}\n{live.log.read_text()[-5000:]}") from None
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise AssertionError("the service did not stop") from None
