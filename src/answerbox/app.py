@@ -40,6 +40,7 @@ def rag_pipeline(settings: Settings, generator: Generator, retriever: Retriever)
         default_max_tokens=settings.default_max_tokens,
         default_top_k=settings.default_top_k,
         min_relevance=settings.min_relevance,
+        min_coverage=settings.min_coverage,
     )
 
 

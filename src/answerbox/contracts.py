@@ -21,7 +21,9 @@ GroundingMode = Literal["generated", "quoted", "refused"]
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\w.@:+~-]+$")]
-DocumentId = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[\w.@:+~/-]+$")]
+DocumentId = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
+"""Anything printable. In a path it is percent-encoded."""
+
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 Scalar = Annotated[str, StringConstraints(max_length=1_000)] | bool | int | float
 
@@ -55,9 +57,9 @@ class LlmRequest(Contract):
         json_schema_extra={"examples": [{"question": "What is the capital of France?", "user_id": "ada"}]}
     )
 
-    question: Annotated[
-        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION_CHARS)
-    ] = Field(description="The question, in any language.", examples=["What is the capital of France?"])
+    question: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION_CHARS)] = (
+        Field(description="The question, in any language.", examples=["What is the capital of France?"])
+    )
     context: Annotated[str, StringConstraints(max_length=MAX_CONTEXT_CHARS)] | None = Field(
         None, description="What the caller already knows; given to the model as it is."
     )
@@ -192,9 +194,9 @@ Event = MetaEvent | StepEvent | TokenEvent | CitationEvent | DoneEvent
 
 
 class SearchRequest(Contract):
-    query: Annotated[
-        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION_CHARS)
-    ] = Field(examples=["bring your own documents"])
+    query: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION_CHARS)] = (
+        Field(examples=["bring your own documents"])
+    )
     top_k: int = Field(5, ge=1, le=50)
     filter: Metadata | None = None
 
@@ -217,9 +219,7 @@ class DocumentIn(Contract):
 
 class DocumentsRequest(Contract):
     model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"documents": [{"id": "faq-1", "title": "FAQ", "text": "We open at nine."}]}]
-        }
+        json_schema_extra={"examples": [{"documents": [{"id": "faq-1", "title": "FAQ", "text": "We open at nine."}]}]}
     )
 
     documents: list[DocumentIn] = Field(min_length=1, max_length=MAX_DOCUMENTS)

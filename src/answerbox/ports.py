@@ -251,9 +251,7 @@ class Ledger(Protocol):
 class VectorStore(Protocol):
     """Vectors by chunk id, for one embedding model. Blocking; safe to call from several threads."""
 
-    def upsert(
-        self, ids: Sequence[str], vectors: Sequence[Vector], metadatas: Sequence[dict[str, Any]]
-    ) -> None: ...
+    def upsert(self, ids: Sequence[str], vectors: Sequence[Vector], metadatas: Sequence[dict[str, Any]]) -> None: ...
     def delete(self, ids: Sequence[str]) -> None: ...
     def query(self, vector: Vector, limit: int, filter: dict[str, Any] | None) -> list[tuple[str, float]]:
         """(chunk id, cosine similarity), best first."""

@@ -49,11 +49,12 @@ class Settings(BaseSettings):
     )
     default_top_k: int = Field(3, ge=1, le=20, description="Passages where the request sets no `top_k`.")
     min_relevance: float = Field(
-        0.45, ge=0, le=1, description="A passage of lower relevance is not given to the model."
+        0.42, ge=0, le=1, description="A passage of lower relevance is not given to the model."
     )
-    chunk_tokens: int = Field(
-        220, ge=32, le=2000, description="Longest passage, in tokens of the embedding model."
+    min_coverage: float = Field(
+        0.3, ge=0, le=1, description="The same where only the words were searched, not the meaning."
     )
+    chunk_tokens: int = Field(220, ge=32, le=2000, description="Longest passage, in tokens of the embedding model.")
 
     generator_batch: int = Field(16, ge=1, le=256, description="Requests that generate at the same time.")
     embedder_batch: int = Field(64, ge=2, le=512, description="Texts embedded in one batch.")

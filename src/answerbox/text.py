@@ -10,7 +10,7 @@ import Stemmer
 _WORD = re.compile(r"[^\W_]+")
 _CYRILLIC = re.compile(r"[а-яёА-ЯЁ]")
 _LATIN = re.compile(r"[A-Za-z]")
-_SENTENCE_END = re.compile(r"(?<=[.!?…])[»\"')\]]*\s+(?=[«\"'(\[]?[A-ZА-ЯЁ0-9])|\n+")
+_SENTENCE_END = re.compile(r"(?:(?<=[.!?…])|(?<=[.!?…][»\"')\]]))\s+(?=[«\"'(\[]?[A-ZА-ЯЁ0-9])|\n+")
 
 # Words that carry a question's grammar rather than its subject.
 _STOP_EN = (

@@ -39,9 +39,7 @@ class ChromaVectors:
         self._ids = self._read_ids()
 
     def upsert(self, ids: Sequence[str], vectors: Sequence[Vector], metadatas: Sequence[dict[str, Any]]) -> None:
-        _translated(
-            lambda: self._collection.upsert(ids=list(ids), embeddings=list(vectors), metadatas=list(metadatas))
-        )
+        _translated(lambda: self._collection.upsert(ids=list(ids), embeddings=list(vectors), metadatas=list(metadatas)))
         self._ids.update(ids)
 
     def delete(self, ids: Sequence[str]) -> None:
@@ -61,9 +59,7 @@ class ChromaVectors:
                 include=["distances"],
             )
         )
-        return [
-            (id_, 1.0 - distance) for id_, distance in zip(found["ids"][0], found["distances"][0], strict=True)
-        ]
+        return [(id_, 1.0 - distance) for id_, distance in zip(found["ids"][0], found["distances"][0], strict=True)]
 
     def ids(self) -> set[str]:
         return set(self._ids)

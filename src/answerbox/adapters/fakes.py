@@ -23,7 +23,7 @@ from answerbox.ports import (
 )
 from answerbox.text import terms
 
-CONTEXT_TOKENS = 2_000
+CONTEXT_TOKENS = 8_000
 DIMENSION = 64
 
 

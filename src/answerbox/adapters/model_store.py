@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import bentoml
-from bentoml.exceptions import BentoMLException, NotFound
+from bentoml.exceptions import BentoMLException
 
 from answerbox.errors import ModelMissing, SetupError
 
@@ -36,7 +36,7 @@ def find(tag: str) -> StoredModel:
     """
     try:
         model = bentoml.models.get(tag)
-    except (NotFound, BentoMLException) as exc:
+    except (BentoMLException, ValueError) as exc:  # ValueError: no tag by its form
         raise ModelMissing(
             f"There is no model {tag!r} in the model store.",
             hint="Put it there with `answerbox models pull`; `answerbox models list` shows what there is.",

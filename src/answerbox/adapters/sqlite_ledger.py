@@ -97,9 +97,7 @@ class SqliteLedger:
 
     def job(self, job_id: str) -> Job:
         with self._read() as db:
-            row = db.execute(
-                "SELECT cancelled, created_at, finished_at FROM jobs WHERE id = ?", (job_id,)
-            ).fetchone()
+            row = db.execute("SELECT cancelled, created_at, finished_at FROM jobs WHERE id = ?", (job_id,)).fetchone()
             if row is None:
                 raise JobNotFound(f"There is no job {job_id!r}.")
             counts = dict(
@@ -126,8 +124,7 @@ class SqliteLedger:
                 raise Conflict(f"The job {job_id!r} has ended: {job.status}.")
             db.execute("UPDATE jobs SET cancelled = 1 WHERE id = ?", (job_id,))
             db.execute(
-                "UPDATE job_items SET status = 'cancelled', document = NULL "
-                "WHERE job_id = ? AND status = 'queued'",
+                "UPDATE job_items SET status = 'cancelled', document = NULL WHERE job_id = ? AND status = 'queued'",
                 (job_id,),
             )
             self._close_if_ended(db, job_id)
@@ -270,9 +267,7 @@ class SqliteLedger:
 
     def _weights(self, db: sqlite3.Connection, terms: Sequence[str]) -> dict[str, float]:
         total = db.execute("SELECT count(*) FROM chunks").fetchone()[0]
-        having = dict(
-            db.execute(f"SELECT term, doc FROM vocabulary WHERE term IN ({_marks(terms)})", tuple(terms))
-        )
+        having = dict(db.execute(f"SELECT term, doc FROM vocabulary WHERE term IN ({_marks(terms)})", tuple(terms)))
         return {term: math.log1p((total + 1) / (having.get(term, 0) + 1)) for term in terms}
 
     def _drop_chunks(self, db: sqlite3.Connection, document_id: str) -> set[str]:

@@ -45,9 +45,7 @@ class RunningBatch:
         )
         mask = torch.tensor([[0] * pad + [1] * (longest - pad) for pad in pads], device=self._device)
         positions = (mask.cumsum(1) - 1).clamp(min=0)
-        out = self._model(
-            input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1
-        )
+        out = self._model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1)
         self._append(out.logits[:, -1], rows)
         self._join(list(rows), mask, out.past_key_values)
 

@@ -28,7 +28,7 @@ from answerbox.ports import Finish, GenerationRequest, GeneratorInfo, Message, P
 
 log = logging.getLogger(__name__)
 
-PREFILL_TOKENS = 4_096
+PREFILL_TOKENS = 1_024
 """Prompt tokens that are read between two steps, padding counted; more would hold up who is already answering."""
 
 Item = Piece | Finish | AnswerboxError

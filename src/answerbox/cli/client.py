@@ -50,7 +50,7 @@ class Client:
                 if response.is_error:
                     response.read()
                     raise _problem(response)
-                for name, data in _events(response.iter_lines()):
+                for name, data in events(response.iter_lines()):
                     if name == "error":
                         raise _error(data["problem"])
                     ended = ended or name == "done"
@@ -67,7 +67,8 @@ class Client:
         )
 
 
-def _events(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+def events(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name and data of each server-sent event; comments are passed over."""
     name = ""
     for line in lines:
         if line.startswith("event: "):

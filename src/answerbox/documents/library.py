@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from answerbox.contracts import Document, DocumentIn, DocumentPage, Job, Source
 from answerbox.documents.chunking import Chunker
@@ -23,6 +23,7 @@ from answerbox.ports import Chunk, Claimed, Embedder, IndexInfo, Ledger, SearchQ
 from answerbox.text import content_terms, terms
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 AT_ONCE = 8
 """Documents of a job that are embedded at the same time, so that the embedder can batch them."""
@@ -121,16 +122,10 @@ class Library:
         ]
 
     async def _work(self) -> None:
-        while True:
-            try:
-                await self._reconcile()
-                break
-            except AnswerboxError as exc:
-                log.warning("the index waits: %s", exc.message)
-                await asyncio.sleep(EMBED_ATTEMPT_DELAY_S)
+        await _patiently(self._reconcile)
         while True:
             self._wake.clear()
-            items = await asyncio.to_thread(self.ledger.claim, AT_ONCE)
+            items = await _patiently(lambda: asyncio.to_thread(self.ledger.claim, AT_ONCE))
             if not items:
                 await self._wake.wait()
                 continue
@@ -159,7 +154,7 @@ class Library:
         except Exception:
             log.exception("document %r could not be indexed", item.document_id)
             error = "An unexpected failure; the service's log has it."
-        await asyncio.to_thread(self.ledger.finish, item, error)
+        await _patiently(lambda: asyncio.to_thread(self.ledger.finish, item, error))
 
     async def _index(self, item: Claimed) -> None:
         fingerprint = content_hash(item.document)
@@ -199,6 +194,16 @@ class Library:
                 log.warning("ingestion waits for the embedder: %s", exc.message)
                 await asyncio.sleep(EMBED_ATTEMPT_DELAY_S)
         return vectors
+
+
+async def _patiently(step: Callable[[], Awaitable[T]]) -> T:
+    """The result of a step of the worker, tried until it works: a full disk must not end ingestion for good."""
+    while True:
+        try:
+            return await step()
+        except AnswerboxError as exc:
+            log.warning("the index waits: %s", exc.message)
+            await asyncio.sleep(EMBED_ATTEMPT_DELAY_S)
 
 
 def _vector_metadata(document_id: str, metadata: dict[str, Any]) -> dict[str, Any]:

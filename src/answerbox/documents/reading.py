@@ -51,7 +51,10 @@ def read(path: Path, root: Path | None = None) -> Iterator[DocumentIn]:
     if not text.strip():
         raise InvalidRequest(f"{str(path)!r} is empty.")
     name = path.relative_to(root).as_posix() if root else path.name
-    yield DocumentIn(id=_safe(name), title=_title(text) or path.stem, uri=name, text=text)
+    try:
+        yield DocumentIn(id=name[-256:], title=_title(text) or path.stem[:500], uri=name, text=text)
+    except ValidationError as exc:
+        raise InvalidRequest(f"{str(path)!r}: {_fault(exc)}.") from None
 
 
 def _lines(path: Path, text: str) -> Iterator[DocumentIn]:
@@ -61,9 +64,7 @@ def _lines(path: Path, text: str) -> Iterator[DocumentIn]:
         try:
             yield DocumentIn.model_validate_json(line)
         except ValidationError as exc:
-            first = exc.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "line"
-            raise InvalidRequest(f"{str(path)!r}, line {number}: {where}: {first['msg']}.") from None
+            raise InvalidRequest(f"{str(path)!r}, line {number}: {_fault(exc)}.") from None
 
 
 def _title(text: str) -> str | None:
@@ -73,5 +74,6 @@ def _title(text: str) -> str | None:
     return None
 
 
-def _safe(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "_.@:+~/-" else "-" for c in name)[:256]
+def _fault(exc: ValidationError) -> str:
+    first = exc.errors()[0]
+    return f"{'.'.join(str(part) for part in first['loc']) or 'line'}: {first['msg']}"

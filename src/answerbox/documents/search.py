@@ -27,6 +27,4 @@ def fuse(
             points[chunk] = points.get(chunk, 0.0) + 1 / (RRF_K + rank)
     cosine = dict(dense)
     order = sorted(points, key=lambda chunk: (-points[chunk], chunk))[:limit]
-    return [
-        Hit(chunk, round(min(1.0, max(cosine.get(chunk, 0.0), coverage.get(chunk, 0.0))), 4)) for chunk in order
-    ]
+    return [Hit(chunk, round(min(1.0, max(cosine.get(chunk, 0.0), coverage.get(chunk, 0.0))), 4)) for chunk in order]

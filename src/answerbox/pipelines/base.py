@@ -19,9 +19,7 @@ class Pipeline(Protocol, Generic[RequestT]):
         ...
 
 
-async def answer(
-    pipeline: Pipeline[RequestT], request: RequestT, context: RequestContext
-) -> LlmResponse | RagResponse:
+async def answer(pipeline: Pipeline[RequestT], request: RequestT, context: RequestContext) -> LlmResponse | RagResponse:
     """The response at the end of the pipeline's stream."""
     async with aclosing(pipeline.stream(request, context)) as events:
         async for event in events:

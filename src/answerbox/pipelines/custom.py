@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import functools
 import importlib
 import inspect
 from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 from answerbox.contracts import (
@@ -39,7 +42,7 @@ class CustomPipeline:
         self._run_model = run_model
         self._name = name
         self._label = label
-        self._one_at_a_time = asyncio.Semaphore(1)
+        self._one_at_a_time = ThreadPoolExecutor(1, thread_name_prefix="run_model")
 
     async def stream(self, request: LlmRequest, context: RequestContext) -> AsyncGenerator[Event, None]:
         yield MetaEvent(request_id=context.request_id, pipeline=self._name, model=self._label)
@@ -66,8 +69,9 @@ class CustomPipeline:
         try:
             if inspect.iscoroutinefunction(self._run_model):
                 return await self._run_model(payload)
-            async with self._one_at_a_time:
-                return await asyncio.to_thread(self._run_model, payload)
+            # A call that outlives its deadline goes on in the thread, and the next one waits for it.
+            work = functools.partial(contextvars.copy_context().run, self._run_model, payload)
+            return await asyncio.get_running_loop().run_in_executor(self._one_at_a_time, work)
         except AnswerboxError:
             raise
         except Exception as exc:
@@ -83,12 +87,12 @@ def load(name: Literal["llm", "rag"], target: str) -> CustomPipeline:
     """The pipeline around `module:function`.
 
     Raises:
-        SetupError: there is no such module or function.
+        SetupError: there is no such module or function, or the module fails.
     """
     module, _, function = target.partition(":")
     try:
         run_model = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as exc:
+    except Exception as exc:  # whatever a module of yours raises while it is imported
         raise SetupError(
             f"ANSWERBOX_{name.upper()}_PIPELINE={target!r} cannot be loaded: {exc}",
             hint="Write it as module:function, and make the module importable (PYTHONPATH).",

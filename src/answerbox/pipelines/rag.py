@@ -51,6 +51,7 @@ class RagPipeline:
     default_max_tokens: int
     default_top_k: int
     min_relevance: float
+    min_coverage: float
 
     async def stream(self, request: RagRequest, context: RequestContext) -> AsyncGenerator[Event, None]:
         draft = await self._retrieve(request, context)
@@ -84,7 +85,8 @@ class RagPipeline:
         language = language_of(request.question)
         top_k = request.top_k or self.default_top_k
         found = await self.retriever.retrieve(request.question, top_k, request.filter, context)
-        sources = [source for source in found if source.score >= self.min_relevance]
+        threshold = self.min_coverage if found.by_words else self.min_relevance
+        sources = [source for source in found.sources if source.score >= threshold]
         mode: GroundingMode = "generated"
         if not sources:
             mode = "refused"
@@ -96,7 +98,7 @@ class RagPipeline:
             model=model,
             language=language,
             sources=sources,
-            best_score=max((source.score for source in found), default=0.0),
+            best_score=max((source.score for source in found.sources), default=0.0),
             mode=mode,
             result=Generation(),
         )

@@ -12,14 +12,20 @@ from answerbox.ports import DocumentStore, Embedder, SearchQuery, Vector
 from answerbox.text import language_of
 
 
+@dataclass(frozen=True)
+class Found:
+    """`by_words`: the meaning was not searched, so scores are shares of the question's words only."""
+
+    sources: list[Source]
+    by_words: bool
+
+
 @dataclass
 class Retriever:
     embedder: Embedder
     store: DocumentStore
 
-    async def retrieve(
-        self, text: str, top_k: int, filter: dict[str, Any] | None, context: RequestContext
-    ) -> list[Source]:
+    async def retrieve(self, text: str, top_k: int, filter: dict[str, Any] | None, context: RequestContext) -> Found:
         """At most `top_k` passages, best first.
 
         When the embedder is down the words alone are searched, and `context.degraded` says so.
@@ -30,7 +36,8 @@ class Retriever:
         vector = await self._vector(text, context)
         query = SearchQuery(text=text, top_k=top_k, vector=vector, filter=filter)
         with context.step("search") as step:
-            return await context.again(step, lambda: self.store.search(query))
+            sources = await context.again(step, lambda: self.store.search(query))
+        return Found(sources, by_words=vector is None)
 
     async def _vector(self, text: str, context: RequestContext) -> Vector | None:
         with context.step("embed") as step:

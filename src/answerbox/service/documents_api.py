@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import bentoml
@@ -14,13 +13,13 @@ from starlette.routing import Route
 
 from answerbox import __version__
 from answerbox.contracts import DocumentsRequest
-from answerbox.errors import InvalidRequest, MalformedBody
+from answerbox.errors import InvalidRequest
 from answerbox.pipelines.context import RequestContext
 from answerbox.service import exchange
 from answerbox.service.friendly import friendly
 from answerbox.service.openapi import openapi
 from answerbox.settings import load_settings
-from answerbox.validation import invalid_request, validated
+from answerbox.validation import invalid_request, validated_json
 
 settings = load_settings()
 
@@ -29,11 +28,7 @@ MAX_PAGE = 200
 
 @friendly
 async def add_documents(request: Request) -> Response:
-    try:
-        body = json.loads(await request.body(), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as exc:
-        raise MalformedBody(f"The body is not JSON: {exc}.", hint="Send one JSON object.") from None
-    wanted = validated(DocumentsRequest, body)
+    wanted = validated_json(DocumentsRequest, await request.body())
     job = await _within_deadline(_service().store.add(wanted.documents))
     return _json(job, 202, {"Location": f"/jobs/{job.job_id}"})
 
@@ -45,9 +40,7 @@ async def list_documents(request: Request) -> Response:
         raise invalid_request([{"field": "limit", "message": f"a number from 1 to {MAX_PAGE}"}])
     unknown = set(request.query_params) - {"limit", "after"}
     if unknown:
-        raise InvalidRequest(
-            f"Unknown parameters: {', '.join(sorted(unknown))}.", hint="There are limit and after."
-        )
+        raise InvalidRequest(f"Unknown parameters: {', '.join(sorted(unknown))}.", hint="There are limit and after.")
     return _json(await _within_deadline(_service().store.documents(request.query_params.get("after"), int(limit))))
 
 
@@ -117,7 +110,3 @@ async def _within_deadline(work: Any) -> Any:
 
 def _json(content: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return JSONResponse(content.model_dump(mode="json"), status_code=status, headers=headers)
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")

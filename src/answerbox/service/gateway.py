@@ -100,8 +100,8 @@ class Answerbox:
     @friendly
     async def search(self, request: SearchRequest, /) -> SearchResponse:
         this, context = exchange.current.get(), _context()
-        hits = await this.run(self.retriever.retrieve(request.query, request.top_k, request.filter, context))
-        return SearchResponse(hits=hits, degraded=context.degraded)
+        found = await this.run(self.retriever.retrieve(request.query, request.top_k, request.filter, context))
+        return SearchResponse(hits=found.sources, degraded=context.degraded)
 
 
 def _context() -> RequestContext:

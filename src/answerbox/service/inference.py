@@ -88,15 +88,11 @@ class Generator:
             self._cancelled.popitem(last=False)
         return False
 
-    @bentoml.api
-    async def progress(self) -> dict[str, int]:
-        """Tokens made since the start, and requests that are running now."""
-        return {"generated": self._generator.generated, "running": len(self._live)}
-
     @enveloped
     async def _describe(self) -> dict[str, Any]:
+        """The model, and how much it does: tokens made since the start, requests that run now."""
         info = await self._generator.info()
-        return {key: value for key, value in asdict(info).items() if key != "generated"}
+        return {**asdict(info), "generated": self._generator.generated, "running": len(self._live)}
 
     async def _pump(self, request: dict[str, Any], lines: asyncio.Queue[str | None]) -> None:
         try:

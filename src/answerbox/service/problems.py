@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 from answerbox import errors
 from answerbox.contracts import Problem
 from answerbox.errors import AnswerboxError
-from answerbox.validation import invalid_request, validation_fault
+from answerbox.validation import ONE_OBJECT, invalid
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
@@ -92,10 +92,6 @@ def from_framework(status: int, body: bytes) -> AnswerboxError:
 def _invalid(body: bytes) -> AnswerboxError:
     """BentoML's 400: `{"error", "detail": [pydantic's errors]}`."""
     try:
-        faults = json.loads(body)["detail"]
-        listed = [validation_fault(fault) for fault in faults]
+        return invalid(json.loads(body)["detail"])
     except (ValueError, KeyError, TypeError):
-        return errors.MalformedBody("The body is not JSON.", hint="Send one JSON object.")
-    if any(fault.get("type") == "json_invalid" for fault in faults):
-        return errors.MalformedBody(f"The body is not JSON: {listed[0]['message']}.", hint="Send one JSON object.")
-    return invalid_request(listed)
+        return errors.MalformedBody("The body is not JSON.", hint=ONE_OBJECT)

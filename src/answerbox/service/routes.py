@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import unquote
 
 from answerbox.errors import MethodNotAllowed, RouteNotFound
 
@@ -47,7 +46,7 @@ _COMPILED = [(route, route.pattern) for route in ROUTES]
 
 
 def match(method: str, path: str) -> tuple[Route, dict[str, str]]:
-    """The route of a path and the values in it. HEAD counts as GET.
+    """The route of a decoded path, as ASGI has it, and the values in it. HEAD counts as GET.
 
     Raises:
         RouteNotFound, MethodNotAllowed
@@ -57,7 +56,7 @@ def match(method: str, path: str) -> tuple[Route, dict[str, str]]:
     for route, pattern in _COMPILED:
         found = pattern.fullmatch(path)
         if found and route.method == method:
-            return route, {name: unquote(value) for name, value in found.groupdict().items()}
+            return route, found.groupdict()
         if found:
             allowed.append(route.method)
     if allowed:

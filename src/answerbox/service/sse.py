@@ -31,9 +31,7 @@ Item = Event | AnswerboxError
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
-async def stream_response(
-    events: AsyncGenerator[Event, None], this: Exchange, heartbeat_s: float
-) -> StreamingResponse:
+async def stream_response(events: AsyncGenerator[Event, None], this: Exchange, heartbeat_s: float) -> StreamingResponse:
     """The response for these events.
 
     Raises:
