@@ -47,7 +47,7 @@ bento: setup-dev models ## Pack the service as a Bento
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/bentoml build
 
 eval: setup-dev models ## Answer quality on XQuAD, into docs/evaluation.md
-	@$(BIN)/python benchmarks/xquad.py
+	@$(BIN)/python -m benchmarks.xquad
 
 clean: ## Remove what was installed and stored here
 	rm -rf .venv var

@@ -40,13 +40,15 @@ def wait_until(true: Callable[[], object], limit_s: float, what: str) -> Any:
         pause.wait(0.05)
 
 
+def usual_home() -> Path:
+    return Path(os.environ.get("BENTOML_HOME", Path.home() / "bentoml"))
+
+
 def home_with_models(folder: Path) -> Path:
-    """A BENTOML_HOME that shares the models of the usual one and nothing else (metrics, Bentos)."""
-    usual = Path(os.environ.get("BENTOML_HOME", Path.home() / "bentoml"))
+    """A BENTOML_HOME with the models of the usual one, if it has none, and nothing else (metrics, Bentos)."""
     folder.mkdir(parents=True, exist_ok=True)
-    link = folder / "models"
-    if not link.exists():
-        link.symlink_to(usual / "models")
+    if not (folder / "models").exists():
+        (folder / "models").symlink_to(usual_home() / "models")
     return folder
 
 
@@ -121,9 +123,7 @@ def serving(folder: Path, target: str = "answerbox.service:Answerbox", **setting
 def _wait_until_ready(live: Live) -> None:
     def ready() -> bool:
         if live.process.poll() is not None:
-            raise AssertionError(
-                f"the service ended with {live.process.returncode}:\n{live.log.read_text()[-5000:]}"
-            )
+            raise AssertionError(f"the service ended with {live.process.returncode}:\n{live.log.read_text()[-5000:]}")
         try:
             return live.get("/readyz").status_code == 200
         except httpx.TransportError:

@@ -5,6 +5,7 @@ torch and Chroma are imported inside the functions that need them, so that a pro
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from answerbox.adapters import model_store
@@ -48,6 +49,7 @@ def local_generator(settings: Settings) -> Any:
     """The language model in this process: a `Generator` with `generated`, the tokens made so far."""
     if settings.generator_model == FAKE:
         return FakeGenerator(settings.fake_token_delay_s)
+    _prepare_for_torch()
     from answerbox.adapters.transformers_generator import TransformersGenerator
 
     stored = model_store.find(settings.generator_model)
@@ -58,6 +60,7 @@ def local_embedder(settings: Settings) -> Any:
     """The embedding model in this process: an `Embedder` with `encode(texts)`, which blocks."""
     if settings.embedder_model == FAKE:
         return FakeEmbedder()
+    _prepare_for_torch()
     from answerbox.adapters.transformers_embedder import TransformersEmbedder
 
     return TransformersEmbedder(model_store.find(settings.embedder_model), settings.device)
@@ -78,6 +81,12 @@ async def library(settings: Settings, folder: DataFolder, embedder: Embedder) ->
         embedder=embedder,
         chunker=Chunker(_measure(settings), settings.chunk_tokens),
     )
+
+
+def _prepare_for_torch() -> None:
+    """Before torch is imported: OpenMP's threads spin while they wait, and two models would starve each other."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # a log is no terminal
 
 
 def _measure(settings: Settings) -> Measure:

@@ -31,6 +31,8 @@ Scalar = Annotated[str, StringConstraints(max_length=1_000)] | bool | int | floa
 def _small(mapping: dict[str, Any]) -> dict[str, Any]:
     if len(mapping) > 32:
         raise ValueError("at most 32 keys")
+    if any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in mapping.values()):
+        raise ValueError("whole numbers are of 64 bits")
     return mapping
 
 
@@ -53,10 +55,6 @@ class Options(Contract):
 class LlmRequest(Contract):
     """A question for the language model alone."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"question": "What is the capital of France?", "user_id": "ada"}]}
-    )
-
     question: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION_CHARS)] = (
         Field(description="The question, in any language.", examples=["What is the capital of France?"])
     )
@@ -70,10 +68,6 @@ class LlmRequest(Contract):
 
 class RagRequest(LlmRequest):
     """A question to be answered from the indexed documents."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"question": "How do I add my own documents?", "top_k": 3}]}
-    )
 
     top_k: int | None = Field(None, ge=1, le=20, description="At most so many passages are given to the model.")
     filter: Metadata | None = Field(
@@ -218,10 +212,6 @@ class DocumentIn(Contract):
 
 
 class DocumentsRequest(Contract):
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"documents": [{"id": "faq-1", "title": "FAQ", "text": "We open at nine."}]}]}
-    )
-
     documents: list[DocumentIn] = Field(min_length=1, max_length=MAX_DOCUMENTS)
 
 

@@ -58,6 +58,9 @@ class AnswerboxError(Exception):
         self.errors = errors or []
         self.extra = extra or {}
 
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}" if self.hint else self.message
+
     def __reduce__(self) -> tuple[Any, ...]:
         return (from_wire, (self.to_wire(),))
 

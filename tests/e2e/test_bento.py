@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.live import BIN, home_with_models, serving, wait_until
+from tests.live import BIN, home_with_models, serving, usual_home, wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,13 +47,14 @@ def test_the_bento_holds_code_and_documents_and_nothing_private(built: Built) ->
     files = {path.relative_to(built.folder).as_posix() for path in built.folder.rglob("*") if path.is_file()}
     assert "src/answerbox/service/gateway.py" in files
     assert {"src/README.md", "src/docs/architecture.md"} <= files
-    private = [name for name in files if any(word in name for word in ("test", ".env", "var/", "sqlite", "notebook"))]
+    words = ("test", ".env", "var/", ".sqlite3", "notebook", "_cache/", "xquad")
+    private = [name for name in files if any(word in name for word in words)]
     assert private == []
 
 
 def test_the_bento_pins_models_and_packages(built: Built) -> None:
     described = yaml.safe_load((built.folder / "bento.yaml").read_text())
-    models = {model["tag"] for model in described["models"]}
+    models = {model["tag"] for service in described["services"] for model in service["models"]}
     assert any(tag.startswith("smollm2-135m-instruct:b179") for tag in models)
     assert any(tag.startswith("all-minilm-l6-v2:53aa") for tag in models)
     assert {service["name"] for service in described["services"]} == {"Answerbox", "Index", "Embedder", "Generator"}
@@ -64,17 +66,30 @@ def test_the_bento_pins_models_and_packages(built: Built) -> None:
 
 def test_the_bento_serves_by_its_tag_from_an_empty_folder(built: Built, tmp_path: Path) -> None:
     folder = tmp_path / "empty"
-    bentos = folder / "home" / "bentos"
-    bentos.parent.mkdir(parents=True)
-    bentos.symlink_to(built.home / "bentos")
+    _newer_and_broken_model(folder / "home" / "models")
+    (folder / "home" / "bentos").symlink_to(built.home / "bentos")
     with serving(folder, target=built.tag, seed_docs="true") as live:
-        answer = live.post("/llm_query", {"question": "What is the capital of France?"})
-        assert "Paris" in answer.json()["answer"]
-        wait_until(lambda: live.get("/documents?limit=1").json()["total"] > 1, 120, "the manual is indexed")
+        answer = live.post("/llm_query", {"question": "What is the capital of France?"}).json()
+        assert "Paris" in answer["answer"]
+        assert answer["meta"]["model"].startswith("smollm2-135m-instruct:b179")
+        wait_until(lambda: live.get("/documents?limit=1").json()["total"] > 1, 120, "the manual is accepted")
         wait_until(lambda: _waiting(live.get("/health").json()) == 0, 120, "the manual is indexed")
-        body = {"question": "Which file holds the contract?", "options": {"max_tokens": 16}}
-        meta = live.post("/rag_query", body).json()["meta"]
-        assert meta["sources"]
+        body = {"question": "Which port does Answerbox use?", "options": {"max_tokens": 16}}
+        sources = live.post("/rag_query", body).json()["meta"]["sources"]
+        assert "3000" in " ".join(source["text"] for source in sources)
+
+
+def _newer_and_broken_model(models: Path) -> None:
+    """The usual models, and a `latest` that the Bento was not built with and that cannot be loaded."""
+    for version in (usual_home() / "models").glob("*/*/"):
+        link = models / version.relative_to(usual_home() / "models")
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(version)
+    name = models / "smollm2-135m-instruct"
+    (name / "broken").mkdir()
+    shutil.copy(next(name.glob("b179*")) / "model.yaml", name / "broken")
+    (name / "latest").write_text("broken")
+    (models / "all-minilm-l6-v2" / "latest").write_text(next((models / "all-minilm-l6-v2").glob("53aa*")).name)
 
 
 def _waiting(health: dict[str, dict[str, dict[str, dict[str, int]]]]) -> int:

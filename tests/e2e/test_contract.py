@@ -76,11 +76,15 @@ def test_a_failure_has_the_one_shape(
 
 
 def test_a_fault_names_its_field_and_does_not_repeat_the_input(fakes: Live) -> None:
+    before = len(fakes.log.read_text())
     answer = fakes.post("/llm_query", {"question": "a", "options": {"max_tokens": 0}, "secret": "hunter2"})
     problem = _problem(answer)
     assert {error["field"] for error in problem["errors"]} == {"options.max_tokens", "secret"}
     assert "hunter2" not in answer.text
-    assert "hunter2" not in fakes.log.read_text()
+    fakes.get("/livez")
+    logged = fakes.log.read_text()[before:]
+    assert "hunter2" not in logged
+    assert "Traceback" not in logged
 
 
 def test_a_harmless_request_id_is_kept_and_another_replaced(fakes: Live) -> None:

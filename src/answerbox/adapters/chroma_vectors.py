@@ -39,7 +39,16 @@ class ChromaVectors:
         self._ids = self._read_ids()
 
     def upsert(self, ids: Sequence[str], vectors: Sequence[Vector], metadatas: Sequence[dict[str, Any]]) -> None:
-        _translated(lambda: self._collection.upsert(ids=list(ids), embeddings=list(vectors), metadatas=list(metadatas)))
+        known = [id_ for id_ in ids if id_ in self._ids]
+
+        def replaced() -> None:
+            # Chroma merges metadata; a key that is no longer there is set to None, which removes it.
+            old = self._collection.get(ids=known, include=["metadatas"]) if known else {"ids": [], "metadatas": []}
+            gone = {id_: dict.fromkeys(was or {}) for id_, was in zip(old["ids"], old["metadatas"], strict=True)}
+            whole = [{**gone.get(id_, {}), **new} for id_, new in zip(ids, metadatas, strict=True)]
+            self._collection.upsert(ids=list(ids), embeddings=list(vectors), metadatas=whole)
+
+        _translated(replaced)
         self._ids.update(ids)
 
     def delete(self, ids: Sequence[str]) -> None:

@@ -343,10 +343,10 @@ def _filter_sql(filter: dict[str, Any] | None) -> tuple[str, list[Any]]:
     parts, values = [], []
     for key, value in (filter or {}).items():
         # json_extract gives 1 for true; the type tells `true` from the number.
+        truth = "IN" if isinstance(value, bool) else "NOT IN"
         parts.append(f"AND json_extract(d.metadata, '$.\"{key}\"') = ?")
+        parts.append(f"AND json_type(d.metadata, '$.\"{key}\"') {truth} ('true', 'false')")
         values.append(value)
-        if isinstance(value, bool):
-            parts.append(f"AND json_type(d.metadata, '$.\"{key}\"') IN ('true', 'false')")
     return " ".join(parts), values
 
 

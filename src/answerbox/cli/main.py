@@ -86,8 +86,7 @@ def main() -> None:
     try:
         app()
     except AnswerboxError as exc:
-        hint = f" {exc.hint}" if exc.hint else ""
-        typer.echo(f"answerbox: {exc.message}{hint}", err=True)
+        typer.echo(f"answerbox: {exc}", err=True)
         sys.exit(1)
 
 

@@ -1,18 +1,21 @@
-"""`answerbox serve`: what may be wrong is checked first, in words; then `bentoml serve` runs."""
+"""answerbox serve: what can go wrong is checked first, in words; then `bentoml serve` runs until it is told to stop."""
 
 from __future__ import annotations
 
-import json
+import contextlib
+import ctypes
+import errno
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NoReturn
 
+import httpx
 import typer
 
 from answerbox.adapters import model_store
@@ -21,69 +24,132 @@ from answerbox.errors import SetupError
 from answerbox.settings import FAKE, Settings, load_settings
 
 POLL_S = 0.25
-READY_LIMIT_S = 900.0
+STOP_LIMIT_S = 15.0
+DEATHS = 3  # BentoML replaces a worker that dies, for ever; after so many the start has failed
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+EXAMPLE = """  curl -s {url}/llm_query -H 'Content-Type: application/json' -d '{{"question": "What is HTTP?"}}'"""
 
 
-def run(host: str, port: int, target: str) -> int:
-    """Serves until it is told to stop; returns BentoML's exit code.
+def run(host: str, port: int, target: str) -> NoReturn:
+    """Serves until a signal ends the process, with exit code 0. No process that it started is left behind.
 
-    Raises:
-        SetupError: a wrong setting, a busy port, a missing model, a data folder in use.
+    Raises SetupError: what `check` finds, or the service ended by itself.
     """
-    settings = load_settings()
-    check(settings, host, port)
-    child = subprocess.Popen(
-        [
-            str(Path(sys.executable).with_name("bentoml")),
-            "serve",
-            target,
-            "--host",
-            host,
-            "--port",
-            str(port),
-        ],
-        env={"BENTOML_DO_NOT_TRACK": "true", "TOKENIZERS_PARALLELISM": "false", **os.environ},
-        start_new_session=True,
-    )
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: child.terminate())
-    if _wait_until_ready(child, f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"):
-        typer.echo(f"Answerbox is ready: http://{host}:{port}")
-    return child.wait()
+    check(load_settings(), host, port)
+    url = _url(host, port)
+    typer.echo("Answerbox is starting: the models are being loaded ...")
+    with _bentoml(target, host, port) as child:
+        _wait_until_ready(child, url)
+        typer.echo(f"Answerbox is ready: {url}\n{EXAMPLE.format(url=url)}")
+        child.wait()
+        raise _ended(child)
 
 
 def check(settings: Settings, host: str, port: int) -> None:
+    """Raises SetupError: a busy port, a missing model, a data folder in use."""
     _check_port(host, port)
-    for tag in (settings.generator_model, settings.embedder_model):
-        if tag != FAKE:
-            model_store.find(tag)
+    try:
+        for tag in (settings.generator_model, settings.embedder_model):
+            if tag != FAKE:
+                model_store.find(tag)
+    except OSError as exc:
+        raise SetupError(f"The model store cannot be used: {exc}.", hint="BENTOML_HOME says where it is.") from exc
     DataFolder(settings.data_dir).release()
 
 
 def _check_port(host: str, port: int) -> None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as exc:
-            raise SetupError(
-                f"{host}:{port} cannot be served on: {exc.strerror}.",
-                hint="Choose another with PORT= or HOST=.",
-            ) from None
+            reason = f"port {port} is in use" if exc.errno == errno.EADDRINUSE else exc.strerror
+            hint = "Choose another with PORT= or HOST=, such as `make serve PORT=3001`."
+            raise SetupError(f"{host}:{port} cannot be served on: {reason}.", hint=hint) from None
 
 
-def _wait_until_ready(child: subprocess.Popen[bytes], url: str) -> bool:
-    """Until the models are loaded and Answerbox's own documents are indexed."""
-    end = time.monotonic() + READY_LIMIT_S
-    while child.poll() is None and time.monotonic() < end:
-        try:
-            with urllib.request.urlopen(url + "/health", timeout=5) as answer:
-                health = json.load(answer)
-            index = health["dependencies"].get("index", {}).get("detail", {})
-            if health["status"] == "ok" and not index.get("waiting"):
-                return True
-        except (OSError, ValueError, urllib.error.URLError):
-            pass
+def _url(host: str, port: int) -> str:
+    """Where this machine reaches the service."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextlib.contextmanager
+def _bentoml(target: str, host: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """`bentoml serve`, in a session of its own: a Ctrl-C reaches it once, from here, and not each worker too."""
+    _on_stop(lambda *_: sys.exit(0))
+    libc = ctypes.CDLL(None)
+    # A worker has its own session as well. Whose parent has died becomes a child of this process, which ends it.
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+    bentoml = str(Path(sys.executable).with_name("bentoml"))
+    child = subprocess.Popen(
+        [bentoml, "serve", target, "--host", host, "--port", str(port)],
+        env={"BENTOML_DO_NOT_TRACK": "true", "TOKENIZERS_PARALLELISM": "false", **os.environ},
+        start_new_session=True,
+        preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM),  # if this process is killed outright
+    )
+    try:
+        yield child
+    finally:
+        _on_stop(signal.SIG_IGN)
+        _end(child)
+
+
+def _on_stop(handler: Any) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, handler)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Ends BentoML in good order, and whatever is then left of it with force."""
+    child.terminate()
+    try:
+        child.wait(STOP_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+    while orphans := _children(os.getpid()):
+        for pid in orphans:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def _children(pid: int) -> set[int]:
+    try:
+        files = list(Path(f"/proc/{pid}/task").glob("*/children"))
+        return {int(number) for file in files for number in file.read_text().split()}
+    except OSError:  # it has just ended
+        return set()
+
+
+def _wait_until_ready(child: subprocess.Popen[bytes], url: str) -> None:
+    """Until the models are loaded and Answerbox's own documents are indexed. Says what is still to come."""
+    said, workers = list[str](), set[int]()
+    while child.poll() is None:
+        workers |= (alive := _children(child.pid))
+        if len(workers - alive) >= DEATHS:
+            raise SetupError("A part of the service cannot start; its reason stands above. Put that right.")
+        with contextlib.suppress(httpx.HTTPError, ValueError, LookupError):
+            missing = _missing(httpx.get(url + "/health", timeout=5, trust_env=False).json())
+            if not missing:
+                return
+            if missing != said:
+                typer.echo(f"Answerbox is waiting for: {', '.join(missing)}")
+                said = missing
         time.sleep(POLL_S)
-    return False
+    raise _ended(child)
+
+
+def _missing(health: dict[str, Any]) -> list[str]:
+    parts = health["dependencies"]
+    if missing := [name for name, part in parts.items() if not part["ready"]]:
+        return missing
+    if parts["index"]["detail"].get("waiting"):
+        return ["documents to be indexed"]
+    return [] if health["status"] == "ok" else ["the first answer"]
+
+
+def _ended(child: subprocess.Popen[bytes]) -> SetupError:
+    code = child.returncode
+    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended by itself with exit code {code}"
+    return SetupError(f"`bentoml serve` {how}; its reason stands above.")

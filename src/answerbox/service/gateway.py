@@ -22,7 +22,7 @@ from answerbox.contracts import (
 from answerbox.pipelines.base import Pipeline, answer
 from answerbox.pipelines.context import RequestContext
 from answerbox.pipelines.retrieval import Retriever
-from answerbox.service import exchange
+from answerbox.service import exchange, quiet_log
 from answerbox.service.documents_api import documents_app
 from answerbox.service.edge import EdgeService
 from answerbox.service.friendly import friendly
@@ -52,6 +52,7 @@ class Answerbox:
     index = bentoml.depends(Index)
 
     def __init__(self) -> None:
+        quiet_log.install()
         generator, embedder = RemoteGenerator(self.generator), RemoteEmbedder(self.embedder)
         self.store = RemoteDocumentStore(self.index)
         self.retriever = Retriever(embedder, self.store)

@@ -20,6 +20,7 @@ from answerbox.errors import AnswerboxError, EmbedderUnavailable, IndexUnavailab
 from answerbox.ports import SearchQuery
 from answerbox.service.envelope import INNER, enveloped
 from answerbox.service.inference import Embedder
+from answerbox.service.pinned import pinned
 from answerbox.settings import load_settings
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ class Index:
         try:
             while self._library is None:
                 with contextlib.suppress(EmbedderUnavailable):
-                    opened = await library(settings, self._folder, embedder)
+                    opened = await library(pinned(settings, Index), self._folder, embedder)
                     await opened.start()
                     if settings.seed_docs:
                         await seed(opened)

@@ -17,6 +17,7 @@ from answerbox.app import local_embedder, local_generator
 from answerbox.errors import AnswerboxError, InternalError
 from answerbox.ports import GenerationRequest, Piece
 from answerbox.service.envelope import INNER, enveloped
+from answerbox.service.pinned import pinned
 from answerbox.settings import FAKE, load_settings
 
 log = logging.getLogger(__name__)
@@ -25,17 +26,17 @@ settings = load_settings()
 REMEMBERED_CANCELS = 1_000
 
 
-def _pinned(tag: str) -> Any:
+def _reference(tag: str) -> Any:
     """The reference that makes `bentoml build` write the model's version into the Bento."""
     return None if tag == FAKE else bentoml.models.BentoModel(tag)
 
 
 @bentoml.service(name="Embedder", **INNER)
 class Embedder:
-    model = _pinned(settings.embedder_model)
+    model = _reference(settings.embedder_model)
 
     def __init__(self) -> None:
-        self._embedder = local_embedder(settings)
+        self._embedder = local_embedder(pinned(settings, Embedder))
 
     @bentoml.api
     async def describe(self) -> dict[str, Any]:
@@ -51,10 +52,10 @@ class Embedder:
 
 @bentoml.service(name="Generator", **INNER)
 class Generator:
-    model = _pinned(settings.generator_model)
+    model = _reference(settings.generator_model)
 
     def __init__(self) -> None:
-        self._generator = local_generator(settings)
+        self._generator = local_generator(pinned(settings, Generator))
         self._live: dict[str, asyncio.Task[None]] = {}
         self._cancelled: OrderedDict[str, None] = OrderedDict()
 

@@ -27,6 +27,9 @@ HEARTBEAT = ": still working\n\n"
 BUFFER = 64
 """Events that wait for a slow reader before the pipeline waits too."""
 
+LINE_ENDS = str.maketrans({end: f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"})
+"""No ends of a line for the standard, but for clients that split as Python does (httpx)."""
+
 Item = Event | AnswerboxError
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
@@ -100,7 +103,7 @@ async def _frames(
 
 def frame(event: Event | ErrorEvent) -> str:
     data: dict[str, Any] = event.model_dump(mode="json", exclude={"event"})
-    return f"event: {event.event}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+    return f"event: {event.event}\ndata: {json.dumps(data, ensure_ascii=False).translate(LINE_ENDS)}\n\n"
 
 
 def _error_event(error: AnswerboxError, this: Exchange) -> ErrorEvent:

@@ -1,0 +1,79 @@
+"""Steps are recorded, and idempotent ones are tried again inside the deadline."""
+
+from __future__ import annotations
+
+import pytest
+
+from answerbox.errors import (
+    AnswerboxError,
+    BadUpstream,
+    DeadlineExceeded,
+    EmbedderUnavailable,
+    IndexUnavailable,
+    Overloaded,
+)
+from answerbox.pipelines.context import ATTEMPTS, RequestContext
+
+
+class Work:
+    """Fails with these errors, one after the other, then succeeds."""
+
+    def __init__(self, *failures: AnswerboxError) -> None:
+        self.failures = list(failures)
+        self.calls = 0
+
+    async def __call__(self) -> str:
+        self.calls += 1
+        if self.failures:
+            raise self.failures.pop(0)
+        return "done"
+
+
+def test_a_step_is_recorded_with_its_time() -> None:
+    context = RequestContext("r1", 5)
+    with context.step("embed"):
+        assert context.steps == []
+    assert [step.name for step in context.steps] == ["embed"]
+    assert context.steps[0].duration_ms >= 0
+    assert context.steps[0].start_ms <= context.elapsed_ms()
+
+
+def test_a_step_that_fails_is_recorded_too() -> None:
+    context = RequestContext("r1", 5)
+    with pytest.raises(ZeroDivisionError), context.step("search"):
+        _ = 1 / 0
+    assert [step.name for step in context.steps] == ["search"]
+
+
+@pytest.mark.parametrize(
+    "failures",
+    [[], [IndexUnavailable("down")], [EmbedderUnavailable("down"), Overloaded("busy")]],
+    ids=["at-once", "second-time", "third-time"],
+)
+async def test_an_unavailable_part_is_asked_again_and_counted(failures: list[AnswerboxError]) -> None:
+    context, work, count = RequestContext("r1", 30), Work(*failures), len(failures)
+    with context.step("search") as step:
+        assert await context.again(step, work) == "done"
+    assert (work.calls, context.steps[0].retries) == (count + 1, count)
+
+
+async def test_a_part_that_stays_down_fails_with_its_own_error() -> None:
+    context, work = RequestContext("r1", 30), Work(*[IndexUnavailable(str(n)) for n in range(9)])
+    with pytest.raises(IndexUnavailable), context.step("search") as step:
+        await context.again(step, work)
+    assert (work.calls, context.steps[0].retries) == (ATTEMPTS, ATTEMPTS - 1)
+
+
+async def test_a_failure_that_will_not_pass_is_not_tried_again() -> None:
+    context, work = RequestContext("r1", 30), Work(BadUpstream("nonsense"))
+    with pytest.raises(BadUpstream), context.step("search") as step:
+        await context.again(step, work)
+    assert work.calls == 1
+
+
+async def test_no_attempt_starts_after_the_deadline() -> None:
+    context, work = RequestContext("r1", 0.0), Work(*[IndexUnavailable("down")] * 9)
+    with pytest.raises(DeadlineExceeded), context.step("search") as step:
+        await context.again(step, work)
+    assert work.calls <= 1
+    assert [step.name for step in context.steps] == ["search"]

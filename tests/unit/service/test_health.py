@@ -1,0 +1,60 @@
+"""Whether the parts work."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from answerbox.errors import IndexUnavailable
+from answerbox.service.health import HealthMonitor
+
+
+class Part:
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.failure = failure
+        self.asked = 0
+
+    async def __call__(self) -> dict[str, Any]:
+        self.asked += 1
+        if self.failure:
+            raise self.failure
+        return {"model": "m"}
+
+
+def monitor(warm: bool = True, **parts: Part) -> HealthMonitor:
+    found = HealthMonitor(dict(parts), {"generator": "m"})
+    found.warm = warm
+    return found
+
+
+@pytest.mark.parametrize(
+    ("warm", "failure", "status", "ready"),
+    [
+        pytest.param(True, None, "ok", True, id="all-works"),
+        pytest.param(False, None, "starting", False, id="cold"),
+        pytest.param(True, IndexUnavailable("down"), "degraded", False, id="a-part-is-down"),
+        pytest.param(True, TimeoutError(), "degraded", False, id="a-part-is-silent"),
+    ],
+)
+async def test_the_status_follows_from_the_parts(
+    warm: bool, failure: Exception | None, status: str, ready: bool
+) -> None:
+    found = monitor(warm, generator=Part(), index=Part(failure))
+    report = await found.report()
+    assert (report.status, await found.ready()) == (status, ready)
+    assert report.dependencies["generator"].ready
+    assert report.dependencies["index"].ready == (failure is None)
+
+
+async def test_a_part_that_is_down_says_its_code() -> None:
+    report = await monitor(index=Part(IndexUnavailable("secret text"))).report()
+    assert report.dependencies["index"].detail == {"code": "index_unavailable"}
+
+
+async def test_many_who_ask_at_once_ask_the_parts_once() -> None:
+    part = Part()
+    found = monitor(index=part)
+    await asyncio.gather(*(found.ready() for _ in range(20)))
+    assert part.asked == 1

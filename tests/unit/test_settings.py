@@ -1,0 +1,60 @@
+"""Settings come from the environment; all wrong ones are told at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from answerbox.errors import SetupError
+from answerbox.settings import Settings, load_settings
+
+
+def test_without_variables_the_defaults_stand() -> None:
+    settings = load_settings()
+    assert settings.llm_pipeline == settings.rag_pipeline == "builtin"
+    assert settings.gateway_workers == 1
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_a_setting_is_explained(name: str) -> None:
+    assert Settings.model_fields[name].description
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_a_default_keeps_its_own_bounds(name: str) -> None:
+    default = Settings.model_fields[name].default
+    assert getattr(Settings(**{name: default}), name) == default
+
+
+def test_variables_have_the_prefix_and_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ANSWERBOX_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("ANSWERBOX_SEED_DOCS", "false")
+    monkeypatch.setenv("ANSWERBOX_GENERATOR_BATCH", "3")
+    settings = load_settings()
+    assert (settings.data_dir, settings.seed_docs, settings.generator_batch) == (tmp_path, False, 3)
+
+
+def test_all_wrong_settings_are_listed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANSWERBOX_REQUEST_TIMEOUT_S", "0")
+    monkeypatch.setenv("ANSWERBOX_CHUNK_TOKENS", "many")
+    monkeypatch.setenv("ANSWERBOX_MIN_RELEVANCE", "2")
+    with pytest.raises(SetupError) as caught:
+        load_settings()
+    names = ["ANSWERBOX_CHUNK_TOKENS", "ANSWERBOX_MIN_RELEVANCE", "ANSWERBOX_REQUEST_TIMEOUT_S"]
+    assert sorted(fault["field"] for fault in caught.value.errors) == names
+    assert all(name in caught.value.message for name in names)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", "501"])
+def test_a_timeout_out_of_bounds_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANSWERBOX_REQUEST_TIMEOUT_S", value)
+    with pytest.raises(SetupError, match="ANSWERBOX_REQUEST_TIMEOUT_S"):
+        load_settings()
+
+
+def test_settings_cannot_be_changed_later() -> None:
+    settings = load_settings()
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.device = "cpu"  # type: ignore[misc]
