@@ -50,4 +50,4 @@ eval: setup-dev models ## Answer quality on XQuAD, into docs/evaluation.md
 	@$(BIN)/python -m benchmarks.xquad
 
 clean: ## Remove what was installed and stored here
-	rm -rf .venv var
+	rm -rf .venv .venv.old var

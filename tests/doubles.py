@@ -53,6 +53,7 @@ class ScriptedGenerator:
 
     script: Sequence[str | AnswerboxError | asyncio.Event] = ("Paris", " is", " it", ".")
     languages: tuple[str, ...] = ()
+    small: bool = False
     refuse_longer_than: int | None = None
     """Messages of more characters raise `too_long`."""
     too_long: AnswerboxError | None = None
@@ -61,7 +62,7 @@ class ScriptedGenerator:
     closed: int = 0
 
     async def info(self) -> GeneratorInfo:
-        return GeneratorInfo(model="scripted", context_tokens=1_000, languages=self.languages)
+        return GeneratorInfo("scripted", context_tokens=1_000, languages=self.languages, small=self.small)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Piece | Finish, None]:
         self.asked.append(request)

@@ -65,11 +65,15 @@ class Finish:
 
 @dataclass(frozen=True)
 class GeneratorInfo:
-    """`languages` are ISO 639-1 codes; empty means that the model speaks any."""
+    """`languages` are ISO 639-1 codes; empty means that the model speaks any.
+
+    A `small` model gets sentences instead of passages, and its rag answers are checked before they are shown.
+    """
 
     model: str
     context_tokens: int
     languages: tuple[str, ...] = ()
+    small: bool = False
 
 
 @dataclass(frozen=True)

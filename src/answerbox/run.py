@@ -21,7 +21,7 @@ from answerbox.app import library, llm_pipeline, local_embedder, local_generator
 from answerbox.contracts import DocumentsRequest, LlmRequest, PipelineName, RagRequest
 from answerbox.documents.library import Library
 from answerbox.documents.manual import seed
-from answerbox.pipelines.base import answer
+from answerbox.pipelines.base import Pipeline, answer
 from answerbox.pipelines.context import RequestContext
 from answerbox.pipelines.retrieval import Retriever
 from answerbox.settings import Settings, load_settings
@@ -45,6 +45,8 @@ class LocalAnswerbox:
         self._embedder: Any = None
         self._folder: DataFolder | None = None
         self._library: Library | None = None
+        self._llm_pipeline: Pipeline[LlmRequest] | None = None
+        self._rag_pipeline: Pipeline[RagRequest] | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, name="answerbox", daemon=True)
         self._thread.start()
 
@@ -56,13 +58,9 @@ class LocalAnswerbox:
         """
         context = RequestContext(uuid.uuid4().hex, self._settings.request_timeout_s)
         if pipeline == "llm":
-            asked = validated(LlmRequest, request)
-            response = self._wait(answer(llm_pipeline(self._settings, self._model()), asked, context))
+            response = self._wait(answer(self._llm(), validated(LlmRequest, request), context))
         else:
-            wanted = validated(RagRequest, request)
-            documents = self._documents()
-            rag = rag_pipeline(self._settings, self._model(), Retriever(self._embedder, documents))
-            response = self._wait(answer(rag, wanted, context))
+            response = self._wait(answer(self._rag(), validated(RagRequest, request), context))
         return response.model_dump(mode="json")
 
     def add_documents(self, documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -98,6 +96,20 @@ class LocalAnswerbox:
             if self._generator is None:
                 self._generator = local_generator(self._settings)
         return self._generator
+
+    def _llm(self) -> Pipeline[LlmRequest]:
+        with self._opening:
+            if self._llm_pipeline is None:
+                self._llm_pipeline = llm_pipeline(self._settings, self._model())
+        return self._llm_pipeline
+
+    def _rag(self) -> Pipeline[RagRequest]:
+        with self._opening:
+            if self._rag_pipeline is None:
+                documents = self._documents()
+                retriever = Retriever(self._embedder, documents)
+                self._rag_pipeline = rag_pipeline(self._settings, self._model(), retriever)
+        return self._rag_pipeline
 
     def _documents(self) -> Library:
         with self._opening:

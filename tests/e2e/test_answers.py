@@ -54,7 +54,8 @@ def test_the_context_of_a_request_is_used(real: Live) -> None:
 def test_an_answer_comes_from_the_documents_with_its_source(shop: Live) -> None:
     data = shop.post("/rag_query", {"question": "When does the shop open?"}).json()
     assert "nine" in data["answer"]
-    assert data["meta"]["grounding"]["mode"] == "generated"
+    assert data["meta"]["grounding"]["mode"] in ("generated", "quoted")
+    assert data["meta"]["usage"]["completion_tokens"] > 0, "the model was asked"
     source = data["meta"]["sources"][0]
     assert source["document_id"] == "hours"
     assert source["title"] == "Opening hours"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +24,7 @@ class Built:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     home = home_with_models(tmp_path_factory.mktemp("bento") / "home")
     env = {**os.environ, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true"}
     env["PATH"] = f"{BIN}:{env['PATH']}"
@@ -40,7 +39,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     assert done.returncode == 0, done.stderr[-3000:]
     tag = done.stdout.strip().rpartition("__tag__:")[2]
     name, _, version = tag.partition(":")
-    yield Built(tag, home / "bentos" / name / version, home)
+    return Built(tag, home / "bentos" / name / version, home)
 
 
 def test_the_bento_holds_code_and_documents_and_nothing_private(built: Built) -> None:

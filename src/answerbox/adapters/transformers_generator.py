@@ -54,6 +54,7 @@ class TransformersGenerator:
             model=stored.tag,
             context_tokens=_context_tokens(self._model, stored),
             languages=tuple(stored.metadata.get("languages", ())),
+            small=bool(stored.metadata.get("small", False)),
         )
         self._batch_limit = batch
         self._batch = RunningBatch(self._model, self._tokenizer.pad_token_id or 0)

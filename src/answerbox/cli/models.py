@@ -31,6 +31,9 @@ def pull(
     language: Annotated[
         list[str] | None, typer.Option(help="ISO code of a language it speaks; repeat it. None: any.")
     ] = None,
+    small: Annotated[
+        bool, typer.Option("--small", help="Generator: give it sentences, not passages, and check its rag answers.")
+    ] = False,
     query_prefix: Annotated[str, typer.Option(help='Embedder: put before questions ("query: " for E5).')] = "",
     passage_prefix: Annotated[str, typer.Option(help='Embedder: put before passages ("passage: ").')] = "",
     pooling: Annotated[str, typer.Option(help="Embedder: `mean` or `cls`.")] = "mean",
@@ -46,6 +49,8 @@ def pull(
     if pooling not in ("mean", "cls"):
         raise SetupError(f"--pooling is `mean` or `cls`, not {pooling!r}.")
     extra: dict[str, Any] = {"languages": language or []}
+    if kind is Kind.generator:
+        extra["small"] = small
     if kind is Kind.embedder:
         extra |= {
             "query_prefix": query_prefix,

@@ -24,8 +24,8 @@ from answerbox.errors import SetupError
 from answerbox.settings import FAKE, Settings, load_settings
 
 POLL_S = 0.25
-STOP_LIMIT_S = 15.0
-DEATHS = 3  # BentoML replaces a worker that dies, for ever; after so many the start has failed
+STOP_WAIT_S, STOP_TRIES = 3.0, 5
+DEATHS = 2  # BentoML replaces a worker that dies, for ever; after so many the start has failed
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 EXAMPLE = """  curl -s {url}/llm_query -H 'Content-Type: application/json' -d '{{"question": "What is HTTP?"}}'"""
 
@@ -102,12 +102,13 @@ def _on_stop(handler: Any) -> None:
 
 def _end(child: subprocess.Popen[bytes]) -> None:
     """Ends BentoML in good order, and whatever is then left of it with force."""
-    child.terminate()
-    try:
-        child.wait(STOP_LIMIT_S)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
+    for _ in range(STOP_TRIES):
+        child.terminate()  # while its workers start, BentoML lets a signal drop
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(STOP_WAIT_S)
+            break
+    child.kill()
+    child.wait()
     while orphans := _children(os.getpid()):
         for pid in orphans:
             os.kill(pid, signal.SIGKILL)

@@ -25,7 +25,8 @@ class Chunker:
 
     def chunks(self, document_id: str, text: str) -> list[Chunk]:
         found = []
-        for ordinal, (start, piece) in enumerate(self._splitter.chunk_indices(text)):
+        pieces = [(start, piece) for start, piece in self._splitter.chunk_indices(text) if piece.strip()]
+        for ordinal, (start, piece) in enumerate(pieces):
             found.append(
                 Chunk(
                     id=chunk_id(document_id, ordinal, piece),

@@ -35,6 +35,17 @@ def quote(question: str, sources: Sequence[Source], count: int = 2) -> list[tupl
     return [(candidates[place][0], candidates[place][2]) for place in sorted(best)]
 
 
+def supported(answer: str, question: str, evidence: str) -> bool:
+    """Whether the answer says something that the question does not, and all of it stands in the evidence.
+
+    Word by word, by stems: a name or a number that the evidence lacks is enough to fail. It does not see a wrong
+    combination of right words.
+    """
+    asked, known = set(terms(question)), set(terms(evidence))
+    said = [word for word in content_terms(answer) if word not in asked]
+    return bool(said) and all(word in known for word in said)
+
+
 def cite(answer: str, sources: Sequence[Source]) -> list[Citation]:
     """For each sentence of the answer the source that it names (`[2]`), else the one that shares most words."""
     words = [set(terms(source.text)) for source in sources]

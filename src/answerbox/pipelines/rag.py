@@ -12,36 +12,18 @@ from answerbox.contracts import (
     Event,
     Grounding,
     GroundingMode,
-    MetaEvent,
     RagMeta,
     RagRequest,
     RagResponse,
-    Source,
     StepEvent,
-    TokenEvent,
 )
-from answerbox.errors import PromptTooLong
 from answerbox.pipelines.context import RequestContext
-from answerbox.pipelines.evidence import cite, quote
-from answerbox.pipelines.generation import Generation, generate, generation_request
-from answerbox.pipelines.prompts import rag_messages, refusal
+from answerbox.pipelines.drafting import Draft, write
+from answerbox.pipelines.evidence import cite
+from answerbox.pipelines.generation import Generation
 from answerbox.pipelines.retrieval import Retriever
-from answerbox.ports import Generator, GeneratorInfo
+from answerbox.ports import Generator
 from answerbox.text import language_of
-
-
-@dataclass
-class Draft:
-    """The answer while it is made."""
-
-    request: RagRequest
-    context: RequestContext
-    model: GeneratorInfo
-    language: str | None
-    sources: list[Source]
-    best_score: float
-    mode: GroundingMode
-    result: Generation
 
 
 @dataclass
@@ -57,9 +39,7 @@ class RagPipeline:
         draft = await self._retrieve(request, context)
         for step in context.steps:
             yield StepEvent(step=step)
-        if draft.mode != "generated":
-            yield self._meta_event(draft)
-        async with aclosing(self._text(draft)) as events:
+        async with aclosing(write(draft, self.generator, self.default_max_tokens)) as events:
             async for event in events:
                 yield event
         citations = cite(draft.result.text, draft.sources)
@@ -102,55 +82,3 @@ class RagPipeline:
             mode=mode,
             result=Generation(),
         )
-
-    def _text(self, draft: Draft) -> AsyncGenerator[Event, None]:
-        if draft.mode == "refused":
-            return _fixed(draft, refusal(draft.language), "refused")
-        if draft.mode == "quoted":
-            quoted = quote(draft.request.question, draft.sources)
-            return _fixed(draft, " ".join(f"{sentence} [{place}]" for place, sentence in quoted), "quoted")
-        return self._generated(draft)
-
-    async def _generated(self, draft: Draft) -> AsyncGenerator[Event, None]:
-        """The model's words. Where the prompt is too long, the last-ranked passage is dropped, and so on."""
-        while True:
-            try:
-                async with aclosing(self._attempt(draft)) as events:
-                    async for event in events:
-                        yield event
-                return
-            except PromptTooLong:
-                if len(draft.sources) <= 1:
-                    raise
-                draft.sources = draft.sources[:-1]
-                if "passages_dropped" not in draft.context.degraded:
-                    draft.context.degraded.append("passages_dropped")
-
-    async def _attempt(self, draft: Draft) -> AsyncGenerator[Event, None]:
-        request = draft.request
-        messages = rag_messages(request.question, request.context, draft.sources, draft.language)
-        asked = generation_request(request, draft.context, messages, self.default_max_tokens)
-        with draft.context.step("generate") as step:
-            async with aclosing(generate(self.generator, asked, draft.context, draft.result)) as pieces:
-                first = True
-                async for text in pieces:
-                    if first:  # only now is it certain which sources the model was given
-                        yield self._meta_event(draft)
-                        first = False
-                    yield TokenEvent(text=text)
-        if first:
-            yield self._meta_event(draft)
-        yield StepEvent(step=step)
-
-    def _meta_event(self, draft: Draft) -> MetaEvent:
-        return MetaEvent(
-            request_id=draft.context.request_id,
-            pipeline="rag",
-            model=draft.model.model,
-            sources=draft.sources,
-        )
-
-
-async def _fixed(draft: Draft, text: str, reason: GroundingMode) -> AsyncGenerator[Event, None]:
-    draft.result = Generation(text=text, finish_reason="refused" if reason == "refused" else "quoted")
-    yield TokenEvent(text=text)

@@ -31,7 +31,7 @@ def friendly(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[A
         except ValidationError as exc:  # BentoML would blame the caller for it
             error = InternalError("A part of the service broke the contract.")
             error.__cause__ = exc
-        if problems.STATUS[type(error)] == 500:
+        if problems.status_of(error) == 500:
             log.error("request %s: %s", this.request_id, error.message, exc_info=error.__cause__)
         return problems.response(error, this.request_id, this.path)
 

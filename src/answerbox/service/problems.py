@@ -45,9 +45,14 @@ STATUS: dict[type[AnswerboxError], int] = {
 INTERNAL_DETAIL = "Something went wrong in the service. Its log has the details under this request_id."
 
 
+def status_of(error: AnswerboxError) -> int:
+    """The status of the error's class, or of the nearest class above it that the table has."""
+    return next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
+
+
 def problem(error: AnswerboxError, request_id: str, path: str) -> dict[str, Any]:
     """The problem document. A 500 says nothing of the inside."""
-    status = STATUS[type(error)]
+    status = status_of(error)
     inside = status == 500
     found = Problem(
         type=f"urn:answerbox:problem:{'internal' if inside else error.code}",

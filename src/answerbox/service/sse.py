@@ -57,6 +57,9 @@ async def _pump(events: AsyncGenerator[Event, None], items: asyncio.Queue[Item])
         async with aclosing(events):
             async for event in events:
                 await items.put(event)
+                if isinstance(event, DoneEvent):
+                    return
+        await items.put(InternalError("The pipeline ended without an answer."))
     except AnswerboxError as exc:
         await items.put(exc)
     except Exception:
@@ -107,7 +110,7 @@ def frame(event: Event | ErrorEvent) -> str:
 
 
 def _error_event(error: AnswerboxError, this: Exchange) -> ErrorEvent:
-    if problems.STATUS[type(error)] == 500:
+    if problems.status_of(error) == 500:
         log.error("request %s: %s", this.request_id, error.message, exc_info=error.__cause__)
     return ErrorEvent(problem=problems.problem(error, this.request_id, this.path))
 

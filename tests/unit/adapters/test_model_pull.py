@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from answerbox.adapters.model_pull import RECIPE
+
 WEIGHTS = b"these are the weights" * 100
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
 
@@ -115,7 +117,7 @@ def machine(tmp_path: Path) -> Machine:
 def test_a_model_is_stored_with_its_files_and_metadata_and_not_fetched_again(machine: Machine) -> None:
     machine.publish(GOOD)
     first = machine.pull()
-    tag = f"tiny:{SHA256[:16]}"
+    tag = f"tiny:{SHA256[:16]}-{RECIPE}"
     assert (first["error"], first["tag"]) == (None, tag)
     [[stored, metadata, files]] = first["models"]
     assert stored == tag

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +18,7 @@ from answerbox.contracts import DocumentIn
 from answerbox.errors import IndexUnavailable, SetupError
 from answerbox.ports import Chunk
 from answerbox.text import content_terms, terms
+from tests.live import wait_until
 
 
 @pytest.fixture
@@ -101,6 +103,33 @@ def test_threads_never_claim_the_same_work(ledger: SqliteLedger) -> None:
     with ThreadPoolExecutor(6) as pool:
         taken = [item.seq for items in pool.map(lambda _: ledger.claim(10), range(6)) for item in items]
     assert len(set(taken)) == len(taken) == 60
+
+
+def test_closing_waits_for_every_thread_and_lets_nobody_in_afterwards(ledger: SqliteLedger) -> None:
+    """A connection that is closed while a thread reads with it brings the process down."""
+    put(ledger, "a", "Bread.")
+    reads: list[int] = []
+
+    def read() -> str:
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            try:
+                reads.append(len(ledger.match(["bread"], 5, None)))
+            except IndexUnavailable as exc:
+                return exc.message
+        return "still open"
+
+    with ThreadPoolExecutor(4) as pool:
+        readers = [pool.submit(read) for _ in range(4)]
+        wait_until(lambda: len(reads) > 20, 5, "some reads")
+        ledger.close()
+        after = len(reads)
+        assert {reader.result() for reader in readers} == {"The ledger is closed."}
+    assert set(reads) == {1}
+    assert len(reads) <= after + 4
+    for use in (ledger.counts, ledger.resume, lambda: put(ledger, "b", "Fish.")):
+        with pytest.raises(IndexUnavailable):
+            use()
 
 
 def test_more_ids_than_a_statement_takes_are_read(ledger: SqliteLedger) -> None:
