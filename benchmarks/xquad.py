@@ -105,6 +105,7 @@ def answer_figures(client: httpx.Client, language: str, count: int) -> Row:
         "questions": len(rows),
         "answers that hold an accepted answer": sum(correct) / len(rows),
         "the right passage among the sources": sum(right) / len(rows),
+        "written by the model": sum(a["meta"]["grounding"]["mode"] == "generated" for a in answers) / len(rows),
         "answerable but refused": sum(a["meta"]["grounding"]["refused"] for a in answers) / len(rows),
         "unanswerable and refused": sum(a["meta"]["grounding"]["refused"] for a in refusals) / len(strangers),
         f"median s ({CONCURRENCY} at a time)": statistics.median(a["meta"]["latency_ms"] for a in answers) / 1000,
@@ -144,8 +145,9 @@ service with an empty data folder. How it is counted: `benchmarks/xquad.py`.
 
 {table("`/rag_query`", answers)}
 
-The language model speaks English only, so Russian answers are sentences of the sources, word for word
-(`meta.grounding.mode` is `quoted`), and found by their words alone.
+The language model is small and speaks English only: English answers are checked against the sentences it was given
+and replaced by them where they fail, Russian ones are sentences of the sources, word for word, found by
+their words alone (`meta.grounding.mode`).
 """
     PAGE.write_text(page, encoding="utf-8")
 

@@ -110,7 +110,8 @@ class Citation(Contract):
 class Grounding(Contract):
     mode: GroundingMode = Field(
         description="`generated`: the model wrote the answer from the sources. `quoted`: sentences of the "
-        "sources, word for word, because the model does not speak the question's language. "
+        "sources, word for word, because the model does not speak the question's language, or because what it "
+        "wrote is not borne by the sources. "
         "`refused`: the documents do not tell."
     )
     refused: bool
