@@ -10,7 +10,10 @@ import Stemmer
 _WORD = re.compile(r"[^\W_]+")
 _CYRILLIC = re.compile(r"[а-яёА-ЯЁ]")
 _LATIN = re.compile(r"[A-Za-z]")
-_SENTENCE_END = re.compile(r"(?:(?<=[.!?…])|(?<=[.!?…][»\"')\]]))\s+(?=[«\"'(\[]?[A-ZА-ЯЁ0-9])|\n+")
+_SENTENCE_END = re.compile(r"(?:(?<=[.!?…])|(?<=[.!?…][»\"')\]]))\s+(?=[«\"'(\[]?[A-ZА-ЯЁ0-9])")
+_LINE = re.compile(r"[^\n]*(?:\n|$)")
+_HEADING = re.compile(r"\s*#{1,6}\s")
+_ITEM = re.compile(r"\s*(?:[-*+|>]|\d{1,3}[.)]\s|```|~~~)")
 
 # Words that carry a question's grammar rather than its subject.
 _STOP_EN = (
@@ -59,17 +62,42 @@ def content_terms(text: str) -> list[str]:
     return list(dict.fromkeys(stem(word) for word in kept))
 
 
+def is_heading(text: str) -> bool:
+    """Whether a sentence is a Markdown heading."""
+    return bool(_HEADING.match(text))
+
+
 def sentences(text: str) -> list[tuple[int, int]]:
-    """Where each sentence starts and ends; blank ones are left out."""
-    spans, start = [], 0
-    for gap in [*_SENTENCE_END.finditer(text), None]:
-        end = gap.start() if gap else len(text)
-        piece = text[start:end]
-        lead = len(piece) - len(piece.lstrip())
-        if piece.strip():
-            spans.append((start + lead, start + len(piece.rstrip())))
-        start = gap.end() if gap else end
+    """Where each sentence starts and ends; blank ones are left out.
+
+    A line break alone ends no sentence, for texts are wrapped; a blank line, a heading and a new item of a list or
+    a table do.
+    """
+    spans = []
+    for first, last in _blocks(text):
+        start = first
+        for gap in [*_SENTENCE_END.finditer(text, first, last), None]:
+            end = gap.start() if gap else last
+            piece = text[start:end]
+            if piece.strip():
+                spans.append((start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip())))
+            start = gap.end() if gap else end
     return spans
+
+
+def _blocks(text: str) -> list[tuple[int, int]]:
+    """Runs of lines that belong together: paragraphs, headings, items."""
+    blocks: list[tuple[int, int]] = []
+    open_ = False
+    for line in _LINE.finditer(text):
+        whole = line[0]
+        joins = open_ and not _HEADING.match(whole) and not _ITEM.match(whole)
+        if joins:
+            blocks[-1] = (blocks[-1][0], line.end())
+        elif whole.strip():
+            blocks.append(line.span())
+        open_ = bool(whole.strip()) and not _HEADING.match(whole)
+    return blocks
 
 
 # A Stemmer object is not safe to share between threads; `lru_cache` above serves most calls.

@@ -131,15 +131,15 @@ def test_jobs_that_do_not_exist_or_have_ended(fakes: Live) -> None:
 
 def test_a_restart_keeps_documents_and_adds_the_manual_once(tmp_path: Path) -> None:
     with serving(tmp_path, seed_docs="true", **FAKES) as live:
-        wait_until(lambda: "README.md" in _ids(live), 60, "the manual is indexed")
+        wait_until(lambda: "docs/guide.md" in _ids(live), 60, "the manual is indexed")
         live.index([{"id": "mine", "text": "The axolotl never grows up."}])
         wait_until(lambda: _waiting(live) == 0, 60, "all is indexed")
         before = _all(live)
         with live.client() as client:
-            assert client.delete("/documents/README.ru.md").status_code == 204
+            assert client.delete("/documents/docs/guide.ru.md").status_code == 204
     with serving(tmp_path, seed_docs="true", **FAKES) as live:
         wait_until(lambda: _waiting(live) == 0, 60, "all is indexed")
-        assert _all(live) == [row for row in before if row["document_id"] != "README.ru.md"]
+        assert _all(live) == [row for row in before if row["document_id"] != "docs/guide.ru.md"]
         hits = live.post("/search", {"query": "axolotl grows"}).json()["hits"]
         assert hits[0]["document_id"] == "mine"
 

@@ -10,7 +10,8 @@ from answerbox.documents.library import Library
 from answerbox.documents.reading import read
 
 NOTE = "manual"
-PAGES = ("README.md", "README.ru.md", "docs/*.md")
+PAGES = "docs/*.md"
+"""Not the README: it shows questions with their answers, and so would be found for them first."""
 
 
 def manual() -> list[DocumentIn]:
@@ -18,7 +19,7 @@ def manual() -> list[DocumentIn]:
     package = Path(__file__).resolve().parent.parent
     for root in package.parents[:2]:
         if (root / "docs" / "architecture.md").exists():
-            files = sorted(file for pattern in PAGES for file in root.glob(pattern))
+            files = sorted(root.glob(PAGES))
             return [document for file in files for document in read(file, root)]
     return []
 

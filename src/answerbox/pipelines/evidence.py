@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from answerbox.contracts import Citation, Source
-from answerbox.text import content_terms, sentences, terms
+from answerbox.text import content_terms, is_heading, sentences, terms
 
 MARKER = re.compile(r"\[(\d{1,2})\]")
 SUPPORT = 0.5
@@ -17,22 +17,35 @@ def quote(question: str, sources: Sequence[Source], count: int = 2) -> list[tupl
     """The `count` sentences that share most with the question: (place of the source from 1, sentence).
 
     They come in the order of the text. A question's rare words count more: a word's weight is the inverse of
-    the number of candidate sentences that have it.
+    the number of candidate sentences that have it. Headings and questions tell nothing themselves; the words of a
+    heading count for the sentences below it.
     """
     wanted = content_terms(question)
     candidates = [
-        (number, start, source.text[start:end])
+        (number, sentence, words)
         for number, source in enumerate(sources, start=1)
-        for start, end in sentences(source.text)
+        for sentence, words in _candidates(source.text)
     ]
-    words = [set(terms(sentence)) for _, _, sentence in candidates]
-    weight = {word: 1 / (1 + sum(word in having for having in words)) for word in wanted}
+    weight = {word: 1 / (1 + sum(word in words for _, _, words in candidates)) for word in wanted}
 
     def score(place: int) -> tuple[float, int]:
-        return sum(weight[word] for word in wanted if word in words[place]), -place
+        return sum(weight[word] for word in wanted if word in candidates[place][2]), -place
 
     best = sorted(range(len(candidates)), key=score, reverse=True)[:count]
-    return [(candidates[place][0], candidates[place][2]) for place in sorted(best)]
+    return [candidates[place][:2] for place in sorted(best)]
+
+
+def _candidates(text: str) -> list[tuple[str, set[str]]]:
+    """The sentences that can be an answer, each with its words and those of the heading above it."""
+    every = [text[start:end] for start, end in sentences(text)]
+    found: list[tuple[str, set[str]]] = []
+    heading: set[str] = set()
+    for sentence in every:
+        if is_heading(sentence):
+            heading = set(terms(sentence))
+        elif not sentence.endswith("?"):
+            found.append((sentence, set(terms(sentence)) | heading))
+    return found or [(sentence, set(terms(sentence))) for sentence in every]
 
 
 def supported(answer: str, question: str, evidence: str) -> bool:

@@ -74,3 +74,17 @@ def test_a_citation_lies_inside_the_answer(answer: str) -> None:
     for found in cite(answer, [PARIS, BERLIN]):
         assert 0 <= found.start < found.end <= len(answer)
         assert found.source in (1, 2)
+
+
+FAQ = source(
+    "## Which port is used?\n\nThe service listens on port\n3000 of 127.0.0.1.\n\n## Who may ask?\n\nAnybody may.", 0.9
+)
+
+
+def test_a_heading_is_no_evidence_but_speaks_for_the_sentence_below() -> None:
+    assert quote("Who may ask?", [FAQ], 1) == [(1, "Anybody may.")]
+
+
+def test_a_question_in_the_text_is_no_evidence_and_a_wrapped_line_is_whole() -> None:
+    asked = source("Which port is used? People ask that.", 0.9)
+    assert quote("Which port is used?", [asked, FAQ], 1) == [(2, "The service listens on port\n3000 of 127.0.0.1.")]
