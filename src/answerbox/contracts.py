@@ -131,7 +131,10 @@ class LlmMeta(Contract):
 
 
 class RagMeta(LlmMeta):
-    sources: list[Source] = Field(default_factory=list, description="The passages that the answer was made from; where a model wrote it, what it was given.")
+    sources: list[Source] = Field(
+        default_factory=list,
+        description="The passages that the answer was made from; where a model wrote it, what it was given.",
+    )
     citations: list[Citation] = Field(default_factory=list)
     grounding: Grounding | None = None
 
