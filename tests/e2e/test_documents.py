@@ -19,7 +19,7 @@ def test_a_document_is_added_found_shown_and_deleted(fakes: Live) -> None:
         "title": "About",
         "uri": "https://example.org/about",
         "language": "en",
-        "text": "# About\n\nThe quokka lives on Rottnest Island.\n\n# More\n\nIt smiles.",
+        "text": "# About\n\nThe thylacine lived on Tasmania.\n\n# More\n\nIt smiles.",
         "metadata": {"team": "zoo", "draft": False},
     }
     accepted = fakes.post("/documents", {"documents": [document]})
@@ -29,7 +29,7 @@ def test_a_document_is_added_found_shown_and_deleted(fakes: Live) -> None:
     job = wait_until(lambda: (got := fakes.get(job_path).json())["finished_at"] and got, 30, "the job ends")
     assert (job["status"], job["done"], job["errors"]) == ("succeeded", 1, [])
 
-    hit = fakes.post("/search", {"query": "quokka Rottnest", "top_k": 1}).json()["hits"][0]
+    hit = fakes.post("/search", {"query": "thylacine Tasmania", "top_k": 1}).json()["hits"][0]
     assert hit["document_id"] == document["id"]
     assert hit["text"] in document["text"]
 
@@ -42,7 +42,7 @@ def test_a_document_is_added_found_shown_and_deleted(fakes: Live) -> None:
         assert client.delete(path).status_code == 204
         assert client.delete(path).json()["code"] == "document_not_found"
     assert fakes.get(path).status_code == 404
-    hits = fakes.post("/search", {"query": "quokka Rottnest"}).json()["hits"]
+    hits = fakes.post("/search", {"query": "thylacine Tasmania"}).json()["hits"]
     assert document["id"] not in {hit["document_id"] for hit in hits}
 
 

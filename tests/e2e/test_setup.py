@@ -58,7 +58,8 @@ class Machine:
 
     def environment(self, **env: str) -> dict[str, str]:
         own = {"PATH": str(self.bin), "TMPDIR": str(self.bin.parent / "tmp"), "FAKE_CALLS": str(self.bin / "calls")}
-        return {**os.environ, **own, **env}
+        outside = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+        return {**outside, **own, **env}
 
     def run(self, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
