@@ -150,8 +150,7 @@ class Answer:
         """Sends the problem; too late for that, it ends the connection, so that nobody takes half for whole."""
         if self.started:
             raise error
-        if problems.status_of(error) == 500:
-            log.error("request %s: %s", self._this.request_id, error.message, exc_info=error.__cause__)
+        problems.log_bug(error, self._this.request_id)
         response = problems.response(error, self._this.request_id, self._this.path)
         self._held = None
         await response({"type": "http"}, _nothing, self.send)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -12,8 +11,6 @@ from pydantic import ValidationError
 from answerbox.errors import AnswerboxError, InternalError
 from answerbox.service import exchange, problems
 from answerbox.service.exchange import ClientGone
-
-log = logging.getLogger(__name__)
 
 
 def friendly(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -31,8 +28,7 @@ def friendly(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[A
         except ValidationError as exc:  # BentoML would blame the caller for it
             error = InternalError("A part of the service broke the contract.")
             error.__cause__ = exc
-        if problems.status_of(error) == 500:
-            log.error("request %s: %s", this.request_id, error.message, exc_info=error.__cause__)
+        problems.log_bug(error, this.request_id)
         return problems.response(error, this.request_id, this.path)
 
     return wrapper

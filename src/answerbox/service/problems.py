@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +13,8 @@ from answerbox import errors
 from answerbox.contracts import Problem
 from answerbox.errors import AnswerboxError
 from answerbox.validation import ONE_OBJECT, invalid
+
+log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
@@ -48,6 +51,12 @@ INTERNAL_DETAIL = "Something went wrong in the service. Its log has the details 
 def status_of(error: AnswerboxError) -> int:
     """The status of the error's class, or of the nearest class above it that the table has."""
     return next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
+
+
+def log_bug(error: AnswerboxError, request_id: str) -> None:
+    """Logs what a 500 keeps from the caller, with its cause; other failures are told to the caller whole."""
+    if status_of(error) == 500:
+        log.error("request %s: %s", request_id, error.message, exc_info=error.__cause__)
 
 
 def problem(error: AnswerboxError, request_id: str, path: str) -> dict[str, Any]:

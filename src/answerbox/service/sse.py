@@ -110,8 +110,7 @@ def frame(event: Event | ErrorEvent) -> str:
 
 
 def _error_event(error: AnswerboxError, this: Exchange) -> ErrorEvent:
-    if problems.status_of(error) == 500:
-        log.error("request %s: %s", this.request_id, error.message, exc_info=error.__cause__)
+    problems.log_bug(error, this.request_id)
     return ErrorEvent(problem=problems.problem(error, this.request_id, this.path))
 
 
