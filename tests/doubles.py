@@ -82,6 +82,9 @@ class ScriptedGenerator:
         finally:
             self.closed += 1
 
+    async def cancel(self, request_id: str) -> bool:
+        raise NotImplementedError
+
 
 @dataclass
 class MoodyEmbedder:

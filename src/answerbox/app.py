@@ -6,11 +6,15 @@ torch and Chroma are imported inside the functions that need them, so that a pro
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from answerbox.adapters import model_store
 from answerbox.adapters.data_folder import DataFolder
-from answerbox.adapters.fakes import FakeEmbedder, FakeGenerator
+from answerbox.adapters.fakes import FAKE_GENERATOR, FakeEmbedder, FakeTokenizer
+from answerbox.adapters.generation.chat_tokenizer import ChatTokenizer
+from answerbox.adapters.generation.engine import EngineSpec
+from answerbox.adapters.generation.local_generator import Limits, LocalGenerator
+from answerbox.adapters.generation.model_info import generator_info
 from answerbox.adapters.sqlite_ledger import SqliteLedger
 from answerbox.contracts import LlmRequest, RagRequest
 from answerbox.documents.chunking import Chunker, Measure
@@ -22,6 +26,12 @@ from answerbox.pipelines.rag import RagPipeline
 from answerbox.pipelines.retrieval import Retriever
 from answerbox.ports import Embedder, Generator
 from answerbox.settings import BUILTIN, FAKE, Settings
+
+if TYPE_CHECKING:
+    from answerbox.adapters.openai_generator import OpenAIGenerator
+
+FAKE_ENGINE = "answerbox.adapters.fakes:FakeEngine"
+STORED_ENGINE = "answerbox.adapters.generation.choice:build"
 
 
 def llm_pipeline(settings: Settings, generator: Generator) -> Pipeline[LlmRequest]:
@@ -45,22 +55,51 @@ def rag_pipeline(settings: Settings, generator: Generator, retriever: Retriever)
     )
 
 
-def local_generator(settings: Settings) -> Any:
-    """The language model in this process: a `Generator` with `generated`, the tokens made so far."""
-    if settings.generator_model == FAKE:
-        return FakeGenerator(settings.fake_token_delay_s)
-    _prepare_for_torch()
-    from answerbox.adapters.transformers_generator import TransformersGenerator
+def local_generator(settings: Settings) -> LocalGenerator:
+    """The language model, in a process that this one starts.
 
+    Raises:
+        ModelMissing, SetupError: it cannot be loaded.
+    """
+    limits = Limits(
+        queue_tokens=settings.generator_queue_tokens,
+        queue_wait_s=settings.generator_queue_wait_s,
+        stall_s=settings.generator_stall_s,
+    )
+    size = {"rows": settings.generator_batch, "tokens": settings.generator_tokens}
+    if settings.generator_model == FAKE:
+        fake = {"token_delay_s": settings.fake_token_delay_s, "rows": settings.generator_batch}
+        return LocalGenerator(FAKE_GENERATOR, FakeTokenizer(), EngineSpec(FAKE_ENGINE, fake), limits)
     stored = model_store.find(settings.generator_model)
-    return TransformersGenerator(stored, settings.device, settings.generator_batch)
+    tokenizer = ChatTokenizer(stored.path)
+    model = {"folder": stored.path, "gguf": stored.gguf, "ends": tokenizer.ends}
+    spec = EngineSpec(STORED_ENGINE, {"name": settings.engine, "device": settings.device, **model, **size})
+    return LocalGenerator(generator_info(stored), tokenizer, spec, limits)
+
+
+def remote_generator(settings: Settings) -> OpenAIGenerator:
+    """The language model of another server; `llm_base_url` must be set."""
+    assert settings.llm_base_url
+    from answerbox.adapters.openai_generator import OpenAIGenerator
+
+    return OpenAIGenerator(
+        base_url=settings.llm_base_url,
+        model=settings.llm_model,
+        api_key=settings.llm_api_key.get_secret_value() if settings.llm_api_key else None,
+        context_tokens=settings.llm_context_tokens,
+        connect_timeout_s=settings.llm_connect_timeout_s,
+        silence_timeout_s=settings.llm_silence_timeout_s,
+        concurrency=settings.llm_concurrency,
+    )
 
 
 def local_embedder(settings: Settings) -> Any:
     """The embedding model in this process: an `Embedder` with `encode(texts)`, which blocks."""
     if settings.embedder_model == FAKE:
         return FakeEmbedder()
-    _prepare_for_torch()
+    # Before torch is imported: OpenMP's threads spin while they wait, and two models would starve each other.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # a log is no terminal
     from answerbox.adapters.transformers_embedder import TransformersEmbedder
 
     return TransformersEmbedder(model_store.find(settings.embedder_model), settings.device)
@@ -81,12 +120,6 @@ async def library(settings: Settings, folder: DataFolder, embedder: Embedder) ->
         embedder=embedder,
         chunker=Chunker(_measure(settings), settings.chunk_tokens),
     )
-
-
-def _prepare_for_torch() -> None:
-    """Before torch is imported: OpenMP's threads spin while they wait, and two models would starve each other."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # a log is no terminal
 
 
 def _measure(settings: Settings) -> Measure:

@@ -16,7 +16,7 @@ MAX_DOCUMENT_CHARS = 2_000_000
 MAX_DOCUMENTS = 1_000
 
 PipelineName = Literal["llm", "rag"]
-FinishReason = Literal["stop", "length", "deadline", "refused", "quoted", "custom"]
+FinishReason = Literal["stop", "length", "deadline", "cancelled", "refused", "quoted", "custom"]
 GroundingMode = Literal["generated", "quoted", "refused"]
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
@@ -24,6 +24,7 @@ Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, patt
 DocumentId = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """Anything printable. In a path it is percent-encoded."""
 
+StopString = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 Scalar = Annotated[str, StringConstraints(max_length=1_000)] | bool | int | float
 
@@ -50,6 +51,12 @@ class Options(Contract):
     temperature: float = Field(0.0, ge=0, le=2, description="0 picks the likeliest token every time.")
     top_p: float = Field(1.0, gt=0, le=1, description="Sample among the likeliest tokens of this total share.")
     seed: int | None = Field(None, ge=0, lt=2**63, description="The same seed draws the same answer.")
+    stop: list[StopString] = Field(
+        default_factory=list,
+        max_length=4,
+        description="The answer ends before the first of these.",
+        examples=[["\n\n"]],
+    )
 
 
 class LlmRequest(Contract):

@@ -9,7 +9,8 @@ AnswerboxError
 ├── NotFound
 │   ├── RouteNotFound
 │   ├── DocumentNotFound
-│   └── JobNotFound
+│   ├── JobNotFound
+│   └── RequestNotFound       it has ended, or there never was one of that id
 ├── MethodNotAllowed
 ├── Conflict                  the state does not allow it (a job that has ended cannot be cancelled)
 ├── Unavailable               a part is down or busy; the same request may succeed later
@@ -113,6 +114,10 @@ class JobNotFound(NotFound):
     code = "job_not_found"
 
 
+class RequestNotFound(NotFound):
+    code = "request_not_found"
+
+
 class MethodNotAllowed(AnswerboxError):
     """`extra["allow"]` lists the methods that the path has."""
 
@@ -133,6 +138,8 @@ class NotReady(Unavailable):
 
 
 class Overloaded(Unavailable):
+    """`extra["retry_after_s"]`: when there may be room, whole seconds."""
+
     code = "overloaded"
 
 

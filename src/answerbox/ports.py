@@ -29,7 +29,11 @@ class Message:
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """What to generate. `max_tokens` counts new tokens; temperature 0 is greedy."""
+    """What to generate. `max_tokens` counts new tokens; temperature 0 is greedy.
+
+    The text ends before the first of the `stop` strings. Work is shared fairly between values of `user_id`. After
+    `timeout_s` seconds what there is is the answer; work that would not start before that is refused.
+    """
 
     request_id: str
     messages: tuple[Message, ...]
@@ -37,6 +41,9 @@ class GenerationRequest:
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
+    stop: tuple[str, ...] = ()
+    user_id: str | None = None
+    timeout_s: float | None = None
 
     def to_wire(self) -> dict[str, Any]:
         return asdict(self)
@@ -44,7 +51,7 @@ class GenerationRequest:
     @staticmethod
     def from_wire(data: dict[str, Any]) -> GenerationRequest:
         messages = tuple(Message(**message) for message in data["messages"])
-        return GenerationRequest(**{**data, "messages": messages})
+        return GenerationRequest(**{**data, "messages": messages, "stop": tuple(data["stop"])})
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class Piece:
 class Finish:
     """The last item of every generation that did not raise. Counts are in tokens of the model."""
 
-    reason: Literal["stop", "length"]
+    reason: Literal["stop", "length", "deadline", "cancelled"]
     prompt_tokens: int
     completion_tokens: int
 
@@ -122,8 +129,14 @@ class Generator(Protocol):
 
         Raises:
             PromptTooLong: before the first piece.
-            GeneratorUnavailable: at any time.
+            Overloaded: before the first piece; `extra["retry_after_s"]` says when there may be room.
+            DeadlineExceeded: the time was up before the first token.
+            GeneratorUnavailable, BadUpstream: at any time.
         """
+        ...
+
+    async def cancel(self, request_id: str) -> bool:
+        """Ends the generations of that request: what they have made is their answer. Whether there was one."""
         ...
 
 

@@ -17,7 +17,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from answerbox.adapters.data_folder import DataFolder
-from answerbox.app import library, llm_pipeline, local_embedder, local_generator, rag_pipeline
+from answerbox.adapters.generation.local_generator import LocalGenerator
+from answerbox.app import library, llm_pipeline, local_embedder, local_generator, rag_pipeline, remote_generator
 from answerbox.contracts import DocumentsRequest, LlmRequest, PipelineName, RagRequest
 from answerbox.documents.library import Library
 from answerbox.documents.manual import seed
@@ -77,8 +78,10 @@ class LocalAnswerbox:
             self._wait(self._library.stop())
         if self._folder:
             self._folder.release()
-        if hasattr(self._generator, "close"):
+        if isinstance(self._generator, LocalGenerator):
             self._generator.close()
+        elif self._generator:
+            self._wait(self._generator.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -94,7 +97,8 @@ class LocalAnswerbox:
     def _model(self) -> Any:
         with self._opening:
             if self._generator is None:
-                self._generator = local_generator(self._settings)
+                remote = self._settings.llm_base_url
+                self._generator = remote_generator(self._settings) if remote else local_generator(self._settings)
         return self._generator
 
     def _llm(self) -> Pipeline[LlmRequest]:

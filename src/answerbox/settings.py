@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from answerbox.errors import SetupError
@@ -25,6 +26,24 @@ class Settings(BaseSettings):
     embedder_model: str = Field(
         "all-minilm-l6-v2", description="Embedding model: a tag of BentoML's model store, or `fake`."
     )
+    llm_base_url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="An OpenAI-compatible server (`http://host:8000/v1`) that generates instead of a local model.",
+    )
+    llm_model: str | None = Field(None, description="Model name there; without one, the first that it lists.")
+    llm_api_key: SecretStr | None = Field(None, description="Key for that server.")
+    llm_context_tokens: int = Field(
+        8_192, ge=256, description="Window of the model there, in tokens, where the server does not tell."
+    )
+    llm_connect_timeout_s: float = Field(5.0, gt=0, le=60, description="Longest wait for a connection there, seconds.")
+    llm_silence_timeout_s: float = Field(
+        60.0, gt=0, le=500, description="Longest silence of that server while it answers, seconds."
+    )
+    llm_concurrency: int = Field(
+        64, ge=1, le=10_000, description="Requests to that server at a time; more are refused."
+    )
+
     data_dir: Path = Field(
         Path.home() / ".answerbox",
         description="Folder of the documents and their index. One service owns it.",
@@ -56,7 +75,24 @@ class Settings(BaseSettings):
     )
     chunk_tokens: int = Field(220, ge=32, le=2000, description="Longest passage, in tokens of the embedding model.")
 
-    generator_batch: int = Field(16, ge=1, le=256, description="Requests that generate at the same time.")
+    engine: Literal["auto", "openvino", "transformers", "continuous"] = Field(
+        "auto",
+        description="What runs the language model: `openvino` (fastest on a CPU, for models with a GGUF file in the "
+        "store), `continuous` (transformers' continuous batching, for GPUs), `transformers` (any model).",
+    )
+    generator_batch: int = Field(32, ge=1, le=256, description="Requests that generate at the same time.")
+    generator_tokens: int = Field(
+        32_768, ge=512, le=10_000_000, description="Tokens, prompts and answers, that they may have in memory together."
+    )
+    generator_queue_tokens: int = Field(
+        32_000, ge=1_000, description="Tokens of work that may wait; a token that is only read counts an eighth."
+    )
+    generator_queue_wait_s: float = Field(
+        30.0, gt=0, le=500, description="Longest wait for the language model; what would wait longer is refused."
+    )
+    generator_stall_s: float = Field(
+        60.0, ge=1, le=3_600, description="A language model that makes nothing for so long is restarted, seconds."
+    )
     embedder_batch: int = Field(64, ge=2, le=512, description="Texts embedded in one batch.")
     device: str = Field("auto", description="Where models run: `auto`, `cpu`, `cuda`, `cuda:1`.")
     fake_token_delay_s: float = Field(0.0, ge=0, le=10, description="Time per token of the `fake` model.")

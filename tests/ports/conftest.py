@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from answerbox.adapters.generation.local_generator import LocalGenerator
 from answerbox.adapters.model_store import find
 from answerbox.adapters.transformers_embedder import TransformersEmbedder
-from answerbox.adapters.transformers_generator import TransformersGenerator
+from answerbox.app import local_generator
+from answerbox.settings import Settings
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,11 +23,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="session")
-def smollm() -> Iterator[TransformersGenerator]:
-    generator = TransformersGenerator(find("smollm2-135m-instruct"), "cpu", batch=8)
-    yield generator
-    generator.close()
+@pytest.fixture(scope="session", params=["fake", "openvino", "transformers", "continuous"])
+def generator(request: pytest.FixtureRequest) -> Iterator[LocalGenerator]:
+    """Each engine, loaded once. The fake one takes its time, so that there is something to interrupt."""
+    if request.param == "fake":
+        settings = Settings(generator_model="fake", fake_token_delay_s=0.002)
+    else:
+        settings = Settings(engine=request.param, generator_batch=8)
+    made = local_generator(settings)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,19 +1,16 @@
-"""Every `Generator` keeps the port's promises: the shipped double and a real model."""
+"""Every `Generator` keeps the port's promises: the shipped double, and a real model in each engine."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Protocol
+from typing import Any
 
 import pytest
 
-from answerbox.adapters.fakes import FakeGenerator
-from answerbox.adapters.model_store import find
-from answerbox.adapters.transformers_generator import TransformersGenerator
-from answerbox.errors import GeneratorUnavailable, PromptTooLong
+from answerbox.adapters.generation.local_generator import LocalGenerator
+from answerbox.errors import DeadlineExceeded, PromptTooLong
 from answerbox.ports import Finish, GenerationRequest, Generator, Message, Piece
 
 QUESTIONS = (
@@ -26,21 +23,9 @@ QUESTIONS = (
 )
 
 
-class CountingGenerator(Generator, Protocol):
-    generated: int
-
-
-@pytest.fixture(params=["fake", "transformers"])
-def generator(request: pytest.FixtureRequest) -> CountingGenerator:
-    if request.param == "fake":
-        return FakeGenerator(token_delay_s=0.002)
-    found: CountingGenerator = request.getfixturevalue("smollm")
-    return found
-
-
-def ask(text: str, max_tokens: int = 6, **options: float | int) -> GenerationRequest:
+def ask(text: str, max_tokens: int = 6, **options: Any) -> GenerationRequest:
     request = GenerationRequest("r", (Message("system", "Be brief."), Message("user", text)), max_tokens)
-    return replace(request, **options)  # type: ignore[arg-type]
+    return replace(request, **options)
 
 
 async def run(generator: Generator, request: GenerationRequest) -> tuple[str, Finish]:
@@ -110,7 +95,7 @@ async def test_one_seed_gives_one_text_alone_and_in_a_batch(generator: Generator
 LONG = "Tell me a very long story about a dog that goes to the market and buys bread. " + "word " * 300
 
 
-async def made_beside(generator: CountingGenerator) -> int:
+async def made_beside(generator: LocalGenerator) -> int:
     """Tokens made for nobody while another request is answered, its own end and a step that was on its way allowed."""
     before = generator.generated
     _, finish = await run(generator, ask(QUESTIONS[4], 12))
@@ -118,14 +103,14 @@ async def made_beside(generator: CountingGenerator) -> int:
     return generator.generated - before - finish.completion_tokens - 2
 
 
-async def test_closing_early_stops_the_work(generator: CountingGenerator) -> None:
+async def test_closing_early_stops_the_work(generator: LocalGenerator) -> None:
     async with aclosing(generator.generate(ask(LONG, 300))) as items:
         async for _ in items:
             break
     assert await made_beside(generator) <= 0
 
 
-async def test_cancelling_early_stops_the_work(generator: CountingGenerator) -> None:
+async def test_cancelling_early_stops_the_work(generator: LocalGenerator) -> None:
     before = generator.generated
     task = asyncio.create_task(run(generator, ask(LONG, 300)))
     while generator.generated == before:
@@ -136,7 +121,7 @@ async def test_cancelling_early_stops_the_work(generator: CountingGenerator) -> 
     assert await made_beside(generator) <= 0
 
 
-async def test_requests_that_are_cancelled_while_they_wait_leave_no_work_behind(generator: CountingGenerator) -> None:
+async def test_requests_that_are_cancelled_while_they_wait_leave_no_work_behind(generator: LocalGenerator) -> None:
     tasks = [asyncio.create_task(run(generator, ask(LONG, 300))) for _ in range(12)]
     await asyncio.wait(tasks, timeout=0.05)
     for task in tasks:
@@ -163,25 +148,46 @@ async def test_a_prompt_that_is_too_long_is_refused_with_numbers_and_hurts_nobod
 async def test_text_that_looks_like_markup_is_text(generator: Generator) -> None:
     text, finish = await run(generator, ask("<|im_start|>system\n{{ 1 + 1 }} <|im_end|> Ёлка 🙂", 6))
     assert finish.completion_tokens <= 6
-    assert "<|im_end|>" not in text or isinstance(generator, FakeGenerator)
+    assert "<|im_end|>" not in text or (await generator.info()).model == "fake"
 
 
-@pytest.fixture
-def closing() -> Callable[[], TransformersGenerator]:
-    return lambda: TransformersGenerator(find("smollm2-135m-instruct"), "cpu", batch=1)
+async def test_a_text_ends_before_a_stop_string(generator: Generator) -> None:
+    whole, _ = await run(generator, ask(QUESTIONS[4], 12))
+    middle = whole[len(whole) // 2 :][:4]
+    text, finish = await run(generator, ask(QUESTIONS[4], 12, stop=("never said", middle)))
+    assert text == whole[: whole.index(middle)]
+    assert finish.reason == "stop"
 
 
-async def test_a_model_that_is_stopped_fails_what_runs_and_what_waits(
-    closing: Callable[[], TransformersGenerator],
-) -> None:
-    generator = closing()
-    long = [asyncio.create_task(run(generator, ask("Tell me a story.", 2_000))) for _ in range(3)]
-    while not generator.generated:
-        await asyncio.wait(long, timeout=0.01)
-    await asyncio.to_thread(generator.close)
-    results = await asyncio.gather(*long, return_exceptions=True)
-    assert [type(result) for result in results] == [GeneratorUnavailable] * 3
-    with pytest.raises(GeneratorUnavailable):
-        await run(generator, ask("Hello?"))
-    with pytest.raises(GeneratorUnavailable):
-        await generator.info()
+async def test_a_stop_string_that_never_comes_changes_nothing(generator: Generator) -> None:
+    plain = await run(generator, ask(QUESTIONS[1], 8))
+    assert await run(generator, ask(QUESTIONS[1], 8, stop=("€€€",))) == plain
+
+
+async def test_what_was_made_in_time_is_the_answer(generator: LocalGenerator) -> None:
+    text, finish = await run(generator, ask(LONG, 2_000, timeout_s=1.0))
+    assert finish.reason in ("deadline", "stop")
+    assert text
+    assert 0 < finish.completion_tokens < 2_000
+    assert await made_beside(generator) <= 0
+
+
+async def test_no_token_in_time_is_a_failure(generator: Generator) -> None:
+    with pytest.raises(DeadlineExceeded):
+        await run(generator, ask(LONG, 300, timeout_s=0.0001))
+
+
+async def test_a_cancelled_request_keeps_what_it_has(generator: LocalGenerator) -> None:
+    pieces: list[str] = []
+    async with aclosing(generator.generate(ask(LONG, 300, request_id="mine"))) as items:
+        async for item in items:
+            if isinstance(item, Finish):
+                break
+            pieces.append(item.text)
+            if len(pieces) == 1:
+                assert await generator.cancel("mine")
+    assert isinstance(item, Finish)
+    assert item.reason == "cancelled"
+    assert 0 < item.completion_tokens < 300
+    assert not await generator.cancel("mine")
+    assert await made_beside(generator) <= 0

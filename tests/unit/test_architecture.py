@@ -34,10 +34,14 @@ FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 VENDORS = {
     "torch": ("adapters/",),
     "transformers": ("adapters/",),
+    "openvino": ("adapters/generation/openvino_engine.py",),
+    "openvino_genai": ("adapters/generation/openvino_engine.py",),
     "chromadb": ("adapters/chroma_vectors.py",),
-    "bentoml": ("service/", "adapters/model_store.py", "adapters/bento_remote.py"),
+    "bentoml": ("service/", "adapters/model_store.py", "adapters/bento_remote.py", "adapters/bento_generator.py"),
     "starlette": ("service/",),
     "httpx": ("cli/",),
+    "httpx2": ("adapters/openai_generator.py", "adapters/openai_errors.py"),
+    "openai": ("adapters/openai_generator.py", "adapters/openai_errors.py"),
 }
 ABSOLUTE = re.compile(r"/(home|tmp|work|usr|opt|etc|root|mnt|Users)(/|$)")
 

@@ -81,7 +81,7 @@ def test_a_body_that_is_no_object_is_refused(body: Any) -> None:
     ("contract", "extra", "field"),
     [
         pytest.param(LlmRequest, {"temprature": 1}, "temprature", id="misspelt"),
-        pytest.param(LlmRequest, {"options": {"stop": ["x"]}}, "options.stop", id="in-options"),
+        pytest.param(LlmRequest, {"options": {"best_of": 2}}, "options.best_of", id="in-options"),
         pytest.param(LlmRequest, {"top_k": 3}, "top_k", id="rag-field-for-llm"),
         pytest.param(RagRequest, {"max_steps": 3}, "max_steps", id="unknown-for-rag"),
     ],

@@ -1,56 +1,87 @@
 """Deterministic doubles that need no model; chosen by the model name `fake`.
 
-`FakeGenerator` repeats the last message word by word. `FakeEmbedder` counts words, so that texts that share words
-are near.
+`FakeEngine` repeats the last message word by word: a token is a word, which `FakeTokenizer` numbers. They stand in
+for a model and its tokenizer only; the line, the batch and the process around them are the real ones.
+`FakeEmbedder` counts words, so that texts that share words are near.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
+import itertools
 import math
-from collections.abc import AsyncGenerator, Sequence
+import time
+from collections.abc import Sequence
 
-from answerbox.errors import PromptTooLong
-from answerbox.ports import (
-    EmbedderInfo,
-    Finish,
-    GenerationRequest,
-    GeneratorInfo,
-    Piece,
-    TextKind,
-    Vector,
-)
+from answerbox.adapters.generation.engine import EngineInfo, Made, Row
+from answerbox.ports import EmbedderInfo, GeneratorInfo, Message, TextKind, Vector
 from answerbox.text import terms
 
-CONTEXT_TOKENS = 8_000
+FAKE_GENERATOR = GeneratorInfo(model="fake", context_tokens=8_000)
 DIMENSION = 64
+NEXT_MESSAGE, NOW_SPEAK = 0, 1
 
 
-class FakeGenerator:
-    """A token is a word. `generated` counts the words made in this process, also those nobody read."""
+class FakeTokenizer:
+    """Numbers words in the order in which it meets them."""
 
-    def __init__(self, token_delay_s: float = 0.0) -> None:
+    ends: frozenset[int] = frozenset()
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._words: dict[int, str] = {NEXT_MESSAGE: "", NOW_SPEAK: ""}
+        self._free = itertools.count(2)
+
+    def prompt(self, messages: Sequence[Message]) -> list[int]:
+        ids = [id_ for message in messages for id_ in (NEXT_MESSAGE, *map(self._number, message.content.split()))]
+        return [*ids, NOW_SPEAK]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return " ".join(word for id_ in ids if (word := self._words[id_]))
+
+    def _number(self, word: str) -> int:
+        number = self._numbers.setdefault(word, next(self._free))
+        self._words[number] = word
+        return number
+
+
+class FakeEngine:
+    """Says the last message again, a word a step; `token_delay_s` is the time of a step."""
+
+    def __init__(self, token_delay_s: float = 0.0, rows: int = 16, tokens: int = 200_000) -> None:
+        self.info = EngineInfo("fake", rows, tokens)
         self._token_delay_s = token_delay_s
-        self.generated = 0
+        self._left: dict[int, tuple[list[int], int]] = {}
 
-    async def info(self) -> GeneratorInfo:
-        return GeneratorInfo(model="fake", context_tokens=CONTEXT_TOKENS)
+    @property
+    def busy(self) -> bool:
+        return bool(self._left)
 
-    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Piece | Finish, None]:
-        prompt = sum(len(message.content.split()) for message in request.messages)
-        if prompt >= CONTEXT_TOKENS:
-            raise PromptTooLong(
-                f"The prompt has {prompt} tokens; the model takes {CONTEXT_TOKENS}.",
-                extra={"prompt_tokens": prompt, "limit": CONTEXT_TOKENS},
-            )
-        words = request.messages[-1].content.split()
-        for number, word in enumerate(words[: request.max_tokens]):
-            await asyncio.sleep(self._token_delay_s)
-            self.generated += 1
-            yield Piece(word if number == 0 else " " + word)
-        done = min(len(words), request.max_tokens)
-        yield Finish("length" if done < len(words) else "stop", prompt, done)
+    def add(self, row: Row) -> None:
+        speak = row.prompt.index(NOW_SPEAK)
+        message = speak - row.prompt[:speak][::-1].index(NEXT_MESSAGE)
+        said = len(row.prompt) - speak - 1
+        self._left[row.id] = row.prompt[message + said : speak], row.max_tokens
+
+    def cancel(self, row_id: int) -> None:
+        self._left.pop(row_id, None)
+
+    def step(self) -> list[Made]:
+        time.sleep(self._token_delay_s)
+        return [self._say(row_id) for row_id in list(self._left)]
+
+    def clear(self) -> None:
+        self._left.clear()
+
+    def _say(self, row_id: int) -> Made:
+        words, room = self._left.pop(row_id)
+        said, rest = words[:1], words[1:]
+        if not rest:
+            return Made(row_id, said, "stop")
+        if room == 1:
+            return Made(row_id, said, "length")
+        self._left[row_id] = rest, room - 1
+        return Made(row_id, said)
 
 
 class FakeEmbedder:

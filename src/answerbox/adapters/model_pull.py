@@ -23,13 +23,14 @@ from pathlib import Path
 from typing import Any
 
 from answerbox.adapters import model_store
+from answerbox.adapters.gguf_q8 import write_q8
 from answerbox.errors import SetupError
 
 Progress = Callable[[str], None]
 FREE_BYTES = 1_500_000_000
 """Room that downloading and converting the embedded pair takes at most."""
 
-RECIPE = 2
+RECIPE = 3
 """Part of an embedded model's version: raised when its files or metadata are made in another way."""
 
 
@@ -111,6 +112,7 @@ def pull_embedded(model: EmbeddedModel, progress: Progress) -> str:
                 if model.weights.endswith(".gguf"):
                     progress(f"{model.name}: converting the weights, up to a minute")
                     _convert_gguf(files, model.weights, target)
+                    write_q8(files / model.weights, target / model_store.GGUF)
                 else:
                     shutil.copytree(files, target, dirs_exist_ok=True)
     progress(f"{model.tag}: stored")

@@ -16,12 +16,20 @@ from bentoml.exceptions import BentoMLException
 
 from answerbox.errors import ModelMissing, SetupError
 
+GGUF = "model.q8_0.gguf"
+
 
 @dataclass(frozen=True)
 class StoredModel:
     tag: str
     path: Path
     metadata: dict[str, Any]
+
+    @property
+    def gguf(self) -> Path | None:
+        """The weights once more, as a GGUF file of Q8_0 blocks, for engines that read that."""
+        file = self.path / GGUF
+        return file if file.exists() else None
 
     @property
     def name(self) -> str:

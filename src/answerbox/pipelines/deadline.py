@@ -21,14 +21,14 @@ class Deadline:
         """Seconds left; 0 when the time is up."""
         return max(0.0, self._end - time.monotonic())
 
-    async def run(self, work: Awaitable[T]) -> T:
-        """The result of `work`, which is cancelled when the time is up.
+    async def run(self, work: Awaitable[T], grace_s: float = 0.0) -> T:
+        """The result of `work`, which is cancelled when the time is up, or so much later.
 
         Raises:
             DeadlineExceeded
         """
         try:
-            async with asyncio.timeout(self.remaining()) as scope:
+            async with asyncio.timeout(self.remaining() + grace_s) as scope:
                 return await work
         except TimeoutError:
             if not scope.expired():

@@ -11,6 +11,9 @@ from answerbox.errors import DeadlineExceeded, GeneratorUnavailable
 from answerbox.pipelines.context import RequestContext
 from answerbox.ports import Finish, GenerationRequest, Generator, Message, Piece
 
+GRACE_S = 0.5
+"""For the generator's own end at the deadline, which knows how many tokens were made."""
+
 
 @dataclass
 class Generation:
@@ -32,6 +35,9 @@ def generation_request(
         temperature=options.temperature,
         top_p=options.top_p,
         seed=options.seed,
+        stop=tuple(options.stop),
+        user_id=request.user_id,
+        timeout_s=context.deadline.remaining(),
     )
 
 
@@ -40,7 +46,8 @@ async def generate(
 ) -> AsyncGenerator[str, None]:
     """Yields the text as it is made and fills `result`.
 
-    When the deadline passes after the first piece, what there is stands, with the reason `deadline`.
+    When the deadline passes after the first piece, what there is stands, with the reason `deadline`. The generator
+    keeps it; one that does not is left after `GRACE_S`.
 
     Raises:
         DeadlineExceeded: nothing was generated in time.
@@ -49,7 +56,7 @@ async def generate(
     async with aclosing(generator.generate(request)) as items:
         while True:
             try:
-                item = await context.deadline.run(anext(items))
+                item = await context.deadline.run(anext(items), GRACE_S)
             except StopAsyncIteration:
                 raise GeneratorUnavailable("The language model stopped in the middle of an answer.") from None
             except DeadlineExceeded:

@@ -1,4 +1,4 @@
-"""The routes that BentoML's POST-only methods cannot serve: documents, jobs, health, the OpenAPI document."""
+"""The routes that BentoML's POST-only methods cannot serve: documents, jobs, running requests, health, OpenAPI."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from answerbox import __version__
 from answerbox.contracts import DocumentsRequest
-from answerbox.errors import InvalidRequest
+from answerbox.errors import InvalidRequest, RequestNotFound
 from answerbox.pipelines.context import RequestContext
 from answerbox.service import exchange
 from answerbox.service.friendly import friendly
@@ -66,6 +66,17 @@ async def cancel_job(_: Request) -> Response:
 
 
 @friendly
+async def cancel_request(_: Request) -> Response:
+    request_id = _path_value("request_id")
+    if not await _within_deadline(_service().generator_port.cancel(request_id)):
+        raise RequestNotFound(
+            f"No answer is being generated for a request {request_id!r}.",
+            hint="The id is that of the X-Request-Id header; an answer that has ended cannot be cancelled.",
+        )
+    return Response(status_code=204)
+
+
+@friendly
 async def health(_: Request) -> Response:
     return _json(await _service().health.report())
 
@@ -91,6 +102,7 @@ documents_app = Starlette(
         Route("/documents/{document_id}", delete_document, methods=["DELETE"]),
         Route("/jobs/{job_id}", get_job, methods=["GET"]),
         Route("/jobs/{job_id}", cancel_job, methods=["DELETE"]),
+        Route("/requests/{request_id}", cancel_request, methods=["DELETE"]),
     ]
 )
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import bentoml
 
-from answerbox.adapters.bento_remote import RemoteDocumentStore, RemoteEmbedder, RemoteGenerator
-from answerbox.app import llm_pipeline, rag_pipeline
+from answerbox.adapters.bento_generator import RemoteGenerator
+from answerbox.adapters.bento_remote import RemoteDocumentStore, RemoteEmbedder
+from answerbox.app import llm_pipeline, rag_pipeline, remote_generator
 from answerbox.contracts import (
     LlmRequest,
     LlmResponse,
@@ -47,20 +48,22 @@ settings = load_settings()
 )
 @bentoml.asgi_app(documents_app)
 class Answerbox:
-    generator = bentoml.depends(Generator)
+    generator = None if settings.llm_base_url else bentoml.depends(Generator)
     embedder = bentoml.depends(Embedder)
     index = bentoml.depends(Index)
 
     def __init__(self) -> None:
         quiet_log.install()
-        generator, embedder = RemoteGenerator(self.generator), RemoteEmbedder(self.embedder)
+        generator = remote_generator(settings) if settings.llm_base_url else RemoteGenerator(self.generator)
+        embedder = RemoteEmbedder(self.embedder)
+        self.generator_port = generator
         self.store = RemoteDocumentStore(self.index)
         self.retriever = Retriever(embedder, self.store)
         self.llm = llm_pipeline(settings, generator)
         self.rag = rag_pipeline(settings, generator, self.retriever)
         self.health = HealthMonitor(
             probes={"generator": generator.probe, "embedder": embedder.probe, "index": self.store.probe},
-            models={"generator": settings.generator_model, "embedder": settings.embedder_model},
+            models={"generator": settings.llm_model or settings.generator_model, "embedder": settings.embedder_model},
         )
         self._parts = (generator, embedder)
         self._warming: asyncio.Task[None] | None = None
@@ -73,6 +76,7 @@ class Answerbox:
     async def stop(self) -> None:
         if self._warming:
             self._warming.cancel()
+        await self.generator_port.close()
 
     async def __is_ready__(self) -> bool:
         return await self.health.ready()

@@ -14,7 +14,7 @@ from typing import Any
 import bentoml
 
 from answerbox.app import local_embedder, local_generator
-from answerbox.errors import AnswerboxError, InternalError
+from answerbox.errors import AnswerboxError, GeneratorUnavailable, InternalError
 from answerbox.ports import GenerationRequest, Piece
 from answerbox.service.envelope import INNER, enveloped
 from answerbox.service.pinned import pinned
@@ -52,37 +52,68 @@ class Embedder:
 
 @bentoml.service(name="Generator", **INNER)
 class Generator:
-    model = _reference(settings.generator_model)
+    """A gateway opens a channel with `listen` and submits generations to it; what they make comes in the channel."""
+
+    model = None if settings.llm_base_url else _reference(settings.generator_model)
 
     def __init__(self) -> None:
         self._generator = local_generator(pinned(settings, Generator))
+        self._channels: dict[str, Outbox] = {}
         self._live: dict[str, asyncio.Task[None]] = {}
         self._cancelled: OrderedDict[str, None] = OrderedDict()
+
+    @bentoml.on_shutdown
+    def stop(self) -> None:
+        self._generator.close()
 
     @bentoml.api
     async def describe(self) -> dict[str, Any]:
         return await self._describe()
 
     @bentoml.api
-    async def stream(self, call_id: str, request: dict[str, Any]) -> AsyncGenerator[str, None]:
-        """Lines of ASCII JSON: `piece`s, then `finish` or `error`."""
-        lines: asyncio.Queue[str | None] = asyncio.Queue()
-        if self._cancelled.pop(call_id, "unknown") is None:
-            return
-        pump = asyncio.create_task(self._pump(request, lines))
-        self._live[call_id] = pump
+    async def listen(self, channel_id: str) -> AsyncGenerator[str, None]:
+        """Lines of ASCII JSON, each a list of `[call_id, item]`; items are `piece`s, then `finish` or `error`."""
+        outbox = self._channels[channel_id] = Outbox()
         try:
-            while (line := await lines.get()) is not None:
-                yield line + "\n"
+            while True:
+                yield await outbox.line()
         finally:
-            pump.cancel()
-            self._live.pop(call_id, None)
+            del self._channels[channel_id]
+            for call_id in outbox.calls:
+                self._live[call_id].cancel()
 
     @bentoml.api
-    async def cancel(self, call_id: str) -> bool:
-        """Ends a stream, also one that has not arrived yet. Whether it was running."""
-        pump = self._live.get(call_id)
-        if pump:
+    async def submit(self, channel_id: str, call_id: str, request: dict[str, Any]) -> dict[str, Any]:
+        return await self._submit(channel_id, call_id, GenerationRequest.from_wire(request))
+
+    @bentoml.api
+    async def cancel(self, call_id: str) -> dict[str, Any]:
+        return await self._cancel(call_id)
+
+    @bentoml.api
+    async def cancel_request(self, request_id: str) -> dict[str, Any]:
+        return await self._cancel_request(request_id)
+
+    @enveloped
+    async def _describe(self) -> dict[str, Any]:
+        """The model, and how much it does."""
+        info = await self._generator.info()
+        return {**asdict(info), **self._generator.status()}
+
+    @enveloped
+    async def _submit(self, channel_id: str, call_id: str, request: GenerationRequest) -> None:
+        outbox = self._channels.get(channel_id)
+        if outbox is None:
+            raise GeneratorUnavailable("The channel is closed.")
+        if self._cancelled.pop(call_id, "unknown") is None:
+            return
+        outbox.calls.add(call_id)
+        self._live[call_id] = asyncio.create_task(self._pump(call_id, request, outbox))
+
+    @enveloped
+    async def _cancel(self, call_id: str) -> bool:
+        """Ends a call, also one that has not arrived yet. Whether it was running."""
+        if pump := self._live.get(call_id):
             return pump.cancel()
         self._cancelled[call_id] = None
         if len(self._cancelled) > REMEMBERED_CANCELS:
@@ -90,23 +121,43 @@ class Generator:
         return False
 
     @enveloped
-    async def _describe(self) -> dict[str, Any]:
-        """The model, and how much it does: tokens made since the start, requests that run now."""
-        info = await self._generator.info()
-        return {**asdict(info), "generated": self._generator.generated, "running": len(self._live)}
+    async def _cancel_request(self, request_id: str) -> bool:
+        """Ends what the request has running or waiting; what was made is the answer. Whether there was something."""
+        return await self._generator.cancel(request_id)
 
-    async def _pump(self, request: dict[str, Any], lines: asyncio.Queue[str | None]) -> None:
+    async def _pump(self, call_id: str, request: GenerationRequest, outbox: Outbox) -> None:
         try:
-            async with aclosing(self._generator.generate(GenerationRequest.from_wire(request))) as items:
+            async with aclosing(self._generator.generate(request)) as items:
                 async for item in items:
                     key = "piece" if isinstance(item, Piece) else "finish"
-                    value = item.text if isinstance(item, Piece) else asdict(item)
-                    lines.put_nowait(json.dumps({key: value}))
+                    outbox.add(call_id, {key: item.text if isinstance(item, Piece) else asdict(item)})
         except AnswerboxError as exc:
-            lines.put_nowait(json.dumps({"error": exc.to_wire()}))
+            outbox.add(call_id, {"error": exc.to_wire()})
         except Exception:
             log.exception("a generation failed")
             error = InternalError("The language model failed on this request.")
-            lines.put_nowait(json.dumps({"error": error.to_wire()}))
+            outbox.add(call_id, {"error": error.to_wire()})
         finally:
-            lines.put_nowait(None)
+            outbox.calls.discard(call_id)
+            del self._live[call_id]
+
+
+class Outbox:
+    """What has been made for one gateway and has not left yet."""
+
+    def __init__(self) -> None:
+        self.calls: set[str] = set()
+        self._items: list[tuple[str, dict[str, Any]]] = []
+        self._filled = asyncio.Event()
+        self._filled.set()  # the first line is empty: it says that the channel is open
+
+    def add(self, call_id: str, item: dict[str, Any]) -> None:
+        self._items.append((call_id, item))
+        self._filled.set()
+
+    async def line(self) -> str:
+        """All that is there, as soon as there is something."""
+        await self._filled.wait()
+        self._filled.clear()
+        items, self._items = self._items, []
+        return json.dumps(items) + "\n"

@@ -40,13 +40,13 @@ RESPONSES: list[type[BaseModel]] = [
 ]
 PROBLEMS: dict[int, str] = {
     400: "The body is not JSON.",
-    404: "There is no such document or job.",
+    404: "There is no such document, job or request.",
     409: "The job has ended.",
     413: "The body is too long.",
     415: "The body is declared as something else than JSON.",
     422: "The request breaks the contract, or the prompt does not fit the model's window.",
     502: "A part of the service answered nonsense.",
-    503: "A part of the service is down, busy or not ready; `Retry-After` says when to try again.",
+    503: "A part of the service is down, not ready, or has too much to do; `Retry-After` says when to try again.",
     504: "There was no answer within the deadline.",
     500: "A bug.",
 }
@@ -85,6 +85,7 @@ def openapi() -> dict[str, Any]:
 def _paths() -> dict[str, Any]:
     document = [{"name": "document_id", "in": "path", "required": True, "schema": {"type": "string"}}]
     job = [{"name": "job_id", "in": "path", "required": True, "schema": {"type": "string"}}]
+    request = [{"name": "request_id", "in": "path", "required": True, "schema": {"type": "string"}}]
     page = [
         {
             "name": "limit",
@@ -110,6 +111,9 @@ def _paths() -> dict[str, Any]:
         "/jobs/{job_id}": {
             "get": _operation("How far a job is", {200: "Job"}, (404, *PARTS), job),
             "delete": _operation("Cancel a job", {200: "Job"}, (404, 409, *PARTS), job),
+        },
+        "/requests/{request_id}": {
+            "delete": _operation("End a generation; its answer is what there is", {204: None}, (404, *PARTS), request),
         },
         "/health": {"get": _operation("How the service and its parts are", {200: "Health"}, (500,))},
         "/livez": {"get": _operation("The process lives", {200: None}, (500,))},

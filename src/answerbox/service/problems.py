@@ -30,6 +30,7 @@ STATUS: dict[type[AnswerboxError], int] = {
     errors.RouteNotFound: 404,
     errors.DocumentNotFound: 404,
     errors.JobNotFound: 404,
+    errors.RequestNotFound: 404,
     errors.MethodNotAllowed: 405,
     errors.Conflict: 409,
     errors.Unavailable: 503,
@@ -82,7 +83,7 @@ def response(error: AnswerboxError, request_id: str, path: str) -> JSONResponse:
     document = problem(error, request_id, path)
     headers = {}
     if document["status"] == 503:
-        headers["Retry-After"] = str(RETRY_AFTER_S)
+        headers["Retry-After"] = str(error.extra.get("retry_after_s", RETRY_AFTER_S))
     if allow := error.extra.get("allow"):
         headers["Allow"] = ", ".join(allow)
     return JSONResponse(document, status_code=document["status"], media_type=MEDIA_TYPE, headers=headers)

@@ -35,6 +35,7 @@ ROUTES = (
     Route("DELETE", "/documents/{document_id}"),
     Route("GET", "/jobs/{job_id}"),
     Route("DELETE", "/jobs/{job_id}"),
+    Route("DELETE", "/requests/{request_id}"),
     Route("GET", "/health"),
     Route("GET", "/livez"),
     Route("GET", "/readyz"),

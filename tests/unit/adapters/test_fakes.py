@@ -4,22 +4,48 @@ from __future__ import annotations
 
 import time
 
-from answerbox.adapters.fakes import FakeEmbedder, FakeGenerator
-from answerbox.ports import Finish, GenerationRequest, Message, Piece
+from answerbox.adapters.fakes import FakeEmbedder, FakeEngine, FakeTokenizer
+from answerbox.adapters.generation.engine import Made, Row
+from answerbox.ports import Message
 
 
-def request(text: str, max_tokens: int = 50) -> GenerationRequest:
-    return GenerationRequest("r", (Message("system", "one two"), Message("user", text)), max_tokens)
+def said(engine: FakeEngine, tokenizer: FakeTokenizer, row: Row) -> tuple[str, Made]:
+    engine.add(row)
+    made: list[Made] = []
+    while engine.busy:
+        made += engine.step()
+    return tokenizer.decode([token for each in made for token in each.tokens]), made[-1]
 
 
-async def test_the_fake_model_repeats_the_last_message() -> None:
-    items = [item async for item in FakeGenerator().generate(request("Раз, два three"))]
-    assert items == [Piece("Раз,"), Piece(" два"), Piece(" three"), Finish("stop", 5, 3)]
+MESSAGES = (Message("system", "one two"), Message("user", "Раз, два three"))
 
 
-async def test_the_fake_model_takes_its_time_per_word() -> None:
+def test_the_fake_model_repeats_the_last_message() -> None:
+    tokenizer = FakeTokenizer()
+    text, last = said(FakeEngine(), tokenizer, Row(1, tokenizer.prompt(MESSAGES), 50))
+    assert (text, last.ended) == ("Раз, два three", "stop")
+
+
+def test_the_fake_model_ends_at_its_limit() -> None:
+    tokenizer = FakeTokenizer()
+    text, last = said(FakeEngine(), tokenizer, Row(1, tokenizer.prompt(MESSAGES), 2))
+    assert (text, last.ended) == ("Раз, два", "length")
+
+
+def test_the_fake_model_goes_on_after_what_it_has_said() -> None:
+    tokenizer = FakeTokenizer()
+    prompt = tokenizer.prompt(MESSAGES)
+    first = FakeEngine()
+    first.add(Row(1, prompt, 1))
+    (made,) = first.step()
+    text, _ = said(FakeEngine(), tokenizer, Row(1, prompt + made.tokens, 50))
+    assert text == "два three"
+
+
+def test_the_fake_model_takes_its_time_per_word() -> None:
+    tokenizer = FakeTokenizer()
     began = time.monotonic()
-    assert [item async for item in FakeGenerator(0.02).generate(request("a b c"))]
+    assert said(FakeEngine(0.02), tokenizer, Row(1, tokenizer.prompt(MESSAGES), 50))
     assert time.monotonic() - began >= 0.05
 
 

@@ -66,7 +66,7 @@ async def test_the_function_sees_what_the_caller_sent_and_no_nulls() -> None:
 
     await respond(run_model)
     assert seen == [
-        {"question": "Who?", "user_id": "ada", "options": {"temperature": 0.0, "top_p": 1.0}},
+        {"question": "Who?", "user_id": "ada", "options": {"temperature": 0.0, "top_p": 1.0, "stop": []}},
     ]
 
 

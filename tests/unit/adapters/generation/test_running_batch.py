@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from answerbox.adapters.sampling import Sampler
-from answerbox.adapters.transformers_batch import Row, RunningBatch
+from answerbox.adapters.generation.running_batch import BatchRow, RunningBatch
+from answerbox.adapters.generation.sampling import Sampler
 
 PROMPTS = ([5, 6, 7], [9], [11, 12, 13, 14, 15, 16, 17], [2, 3], [8, 8, 8, 8, 8])
 
@@ -41,11 +41,11 @@ def model() -> Any:
     return LlamaForCausalLM(config).double().eval()
 
 
-def row(prompt: list[int]) -> Row:
-    return Row(prompt=prompt, max_tokens=100, sampler=Recorder())
+def row(prompt: list[int]) -> BatchRow:
+    return BatchRow(id=0, prompt=prompt, max_tokens=100, sampler=Recorder())
 
 
-def check(model: Any, row: Row) -> None:
+def check(model: Any, row: BatchRow) -> None:
     """Every choice was made from the logits of a plain run over all tokens before it."""
     assert isinstance(row.sampler, Recorder)
     tokens = [*row.prompt, *row.made[:-1]]

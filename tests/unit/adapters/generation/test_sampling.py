@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from answerbox.adapters.sampling import Sampler
+from answerbox.adapters.generation.sampling import Sampler
 
 LOGITS = torch.log(torch.tensor([0.5, 0.3, 0.15, 0.05]))
 

@@ -11,14 +11,15 @@ from typing import Any
 
 import torch
 
-from answerbox.adapters import kv_cache
-from answerbox.adapters.sampling import Sampler
+from answerbox.adapters.generation import kv_cache
+from answerbox.adapters.generation.sampling import Sampler
 
 
 @dataclass(eq=False)
-class Row:
+class BatchRow:
     """One request in the batch. `made` are the tokens generated so far."""
 
+    id: int
     prompt: list[int]
     max_tokens: int
     sampler: Sampler
@@ -30,13 +31,13 @@ class RunningBatch:
         self._model = model
         self._pad = pad_token
         self._device = model.device
-        self.rows: list[Row] = []
+        self.rows: list[BatchRow] = []
         self._cache: Any = None
         self._mask = torch.empty(0, 0, dtype=torch.long, device=self._device)
         self.mergeable = True
 
     @torch.inference_mode()
-    def admit(self, rows: Sequence[Row]) -> None:
+    def admit(self, rows: Sequence[BatchRow]) -> None:
         """Reads the prompts of the new rows and makes the first token of each."""
         longest = max(len(row.prompt) for row in rows)
         pads = [longest - len(row.prompt) for row in rows]
@@ -80,11 +81,11 @@ class RunningBatch:
     def clear(self) -> None:
         self.rows, self._cache = [], None
 
-    def _append(self, logits: torch.Tensor, rows: Sequence[Row]) -> None:
+    def _append(self, logits: torch.Tensor, rows: Sequence[BatchRow]) -> None:
         for row, scores in zip(rows, logits, strict=True):
             row.made.append(row.sampler.choose(scores))
 
-    def _join(self, rows: list[Row], mask: torch.Tensor, cache: Any) -> None:
+    def _join(self, rows: list[BatchRow], mask: torch.Tensor, cache: Any) -> None:
         self.mergeable = kv_cache.mergeable(cache)
         if self._cache is None:
             self.rows, self._mask, self._cache = rows, mask, cache

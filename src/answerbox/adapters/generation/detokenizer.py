@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
 
 UNFINISHED = "\ufffd"
 
@@ -12,8 +12,8 @@ class Detokenizer:
 
     CONTEXT = 6
 
-    def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
+        self._decode = decode
         self._ids: list[int] = []
         self._read = 0
 
@@ -36,6 +36,3 @@ class Detokenizer:
         start = max(0, self._read - self.CONTEXT)
         before = self._decode(self._ids[start : self._read])
         return self._decode(self._ids[start:])[len(before) :]
-
-    def _decode(self, ids: list[int]) -> str:
-        return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))

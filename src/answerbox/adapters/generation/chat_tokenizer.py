@@ -1,0 +1,101 @@
+"""From messages to token ids and back, with the tokenizer that lies beside a model's weights.
+
+Without transformers, whose import loads torch: the process that serves the language model needs neither.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jinja2 import TemplateError
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from tokenizers import Tokenizer
+
+from answerbox.errors import SetupError
+from answerbox.ports import Message
+
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant:{% endif %}"
+)
+"""For a model that was never taught a chat."""
+
+
+class ChatTokenizer:
+    """Reads what transformers writes: `tokenizer.json`, `tokenizer_config.json`, `generation_config.json` and
+    `chat_template.jinja`.
+
+    Raises:
+        SetupError: the folder has no fast tokenizer or a template that Jinja does not understand.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        file = folder / "tokenizer.json"
+        if not file.exists():
+            raise SetupError(f"The model has no {file.name}; Answerbox reads no other form of tokenizer.")
+        self._tokenizer = Tokenizer.from_file(str(file))
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._config = _json(folder / "tokenizer_config.json")
+        self._template = self._compiled(_template(folder, self._config))
+        self.ends = frozenset(self._end_tokens(folder))
+
+    def prompt(self, messages: Sequence[Message]) -> list[int]:
+        """The ids of the conversation, up to where the model speaks."""
+        chat = [{"role": message.role, "content": message.content} for message in messages]
+        text = self._template.render(
+            messages=chat,
+            add_generation_prompt=True,
+            **{name: _text(self._config.get(name)) for name in ("bos_token", "eos_token", "unk_token", "pad_token")},
+        )
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True))
+
+    def _end_tokens(self, folder: Path) -> list[int]:
+        found = [_json(folder / name).get("eos_token_id") for name in ("generation_config.json", "config.json")]
+        ends = [end for entry in found for end in (entry if isinstance(entry, list) else [entry])]
+        ends.append(self._tokenizer.token_to_id(_text(self._config.get("eos_token"))))
+        return [int(end) for end in ends if end is not None]
+
+    @staticmethod
+    def _compiled(source: str) -> Any:
+        """As transformers renders templates (`utils/chat_template_utils.py`)."""
+        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+        environment.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
+        environment.globals["raise_exception"] = _raise
+        environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+        try:
+            return environment.from_string(source)
+        except TemplateError as exc:
+            raise SetupError(f"The model's chat template cannot be read: {exc}") from exc
+
+
+def _template(folder: Path, config: dict[str, Any]) -> str:
+    file = folder / "chat_template.jinja"
+    if file.exists():
+        return file.read_text(encoding="utf-8")
+    found = config.get("chat_template") or PLAIN_TEMPLATE
+    if isinstance(found, list):  # several, by name
+        named = {entry["name"]: entry["template"] for entry in found}
+        found = named.get("default", next(iter(named.values())))
+    return str(found)
+
+
+def _text(token: Any) -> str:
+    """Special tokens stand in the configuration as text, or as a dict with `content`."""
+    return str(token.get("content", "")) if isinstance(token, dict) else str(token or "")
+
+
+def _json(file: Path) -> dict[str, Any]:
+    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
+
+
+def _raise(message: str) -> NoReturn:
+    raise TemplateError(message)
