@@ -66,15 +66,29 @@ def local_generator(settings: Settings) -> LocalGenerator:
         queue_wait_s=settings.generator_queue_wait_s,
         stall_s=settings.generator_stall_s,
     )
-    size = {"rows": settings.generator_batch, "tokens": settings.generator_tokens}
+    spec = engine_spec(settings)
     if settings.generator_model == FAKE:
-        fake = {"token_delay_s": settings.fake_token_delay_s, "rows": settings.generator_batch}
-        return LocalGenerator(FAKE_GENERATOR, FakeTokenizer(), EngineSpec(FAKE_ENGINE, fake), limits)
+        return LocalGenerator(FAKE_GENERATOR, FakeTokenizer(), spec, limits)
     stored = model_store.find(settings.generator_model)
-    tokenizer = ChatTokenizer(stored.path)
-    model = {"folder": stored.path, "gguf": stored.gguf, "ends": tokenizer.ends}
-    spec = EngineSpec(STORED_ENGINE, {"name": settings.engine, "device": settings.device, **model, **size})
-    return LocalGenerator(generator_info(stored), tokenizer, spec, limits)
+    return LocalGenerator(generator_info(stored), ChatTokenizer(stored.path), spec, limits)
+
+
+def engine_spec(settings: Settings) -> EngineSpec:
+    """How to make the engine of the language model, in whatever process. Raises: ModelMissing, SetupError."""
+    rows = settings.generator_batch
+    if settings.generator_model == FAKE:
+        return EngineSpec(FAKE_ENGINE, {"token_delay_s": settings.fake_token_delay_s, "rows": rows})
+    stored = model_store.find(settings.generator_model)
+    arguments = {
+        "name": settings.engine,
+        "folder": stored.path,
+        "gguf": stored.gguf,
+        "device": settings.device,
+        "ends": ChatTokenizer(stored.path).ends,
+        "rows": rows,
+        "tokens": settings.generator_tokens,
+    }
+    return EngineSpec(STORED_ENGINE, arguments)
 
 
 def remote_generator(settings: Settings) -> OpenAIGenerator:
