@@ -7,7 +7,7 @@ export BENTOML_DO_NOT_TRACK ?= true
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev models serve test check format openapi lock bento eval clean
+.PHONY: help setup setup-dev models serve test check format openapi lock bento eval bench soak quality clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,5 +49,15 @@ bento: setup-dev models ## Pack the service as a Bento
 eval: setup-dev models ## Answer quality on XQuAD, into docs/evaluation.md
 	@$(BIN)/python -m benchmarks.xquad
 
+bench: setup-dev models ## Speed beside other servers, into docs/benchmarks.md: half an hour and a C++ compiler
+	@benchmarks/setup
+	@$(BIN)/python -m benchmarks.speed
+
+soak: setup-dev models ## Two minutes of four times the load it can carry, into docs/soak.md
+	@$(BIN)/python -m benchmarks.overload
+
+quality: setup-dev models ## What the engines cost in quality, into docs/quality.md
+	@$(BIN)/python -m benchmarks.quality
+
 clean: ## Remove what was installed and stored here
-	rm -rf .venv .venv.old var
+	rm -rf .venv .venv.old .venv-bench var

@@ -10,8 +10,8 @@ from answerbox.documents.library import Library
 from answerbox.documents.reading import read
 
 NOTE = "manual"
-PAGES = "docs/*.md"
-"""Not the README: it shows questions with their answers, and so would be found for them first."""
+PAGES = ("architecture.md", "guide.md", "guide.ru.md")
+"""Not the README: it shows questions with their answers, and so would be found for them first. No tables of figures."""
 
 
 def manual() -> list[DocumentIn]:
@@ -19,7 +19,7 @@ def manual() -> list[DocumentIn]:
     package = Path(__file__).resolve().parent.parent
     for root in package.parents[:2]:
         if (root / "docs" / "architecture.md").exists():
-            files = sorted(root.glob(PAGES))
+            files = [root / "docs" / page for page in PAGES]
             return [document for file in files for document in read(file, root)]
     return []
 
