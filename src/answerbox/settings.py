@@ -80,15 +80,15 @@ class Settings(BaseSettings):
         description="What runs the language model: `openvino` (fastest on a CPU, for models with a GGUF file in the "
         "store), `continuous` (transformers' continuous batching, for GPUs), `transformers` (any model).",
     )
-    generator_batch: int = Field(32, ge=1, le=256, description="Requests that generate at the same time.")
+    generator_batch: int = Field(16, ge=1, le=256, description="Requests that generate at the same time.")
     generator_tokens: int = Field(
-        32_768, ge=512, le=10_000_000, description="Tokens, prompts and answers, that they may have in memory together."
+        16_384, ge=512, le=10_000_000, description="Tokens, prompts and answers, that they may have in memory together."
     )
     generator_queue_tokens: int = Field(
         32_000, ge=1_000, description="Tokens of work that may wait; a token that is only read counts an eighth."
     )
     generator_queue_wait_s: float = Field(
-        30.0, gt=0, le=500, description="Longest wait for the language model; what would wait longer is refused."
+        15.0, gt=0, le=500, description="Longest wait for the language model; what would wait longer is refused."
     )
     generator_stall_s: float = Field(
         60.0, ge=1, le=3_600, description="A language model that makes nothing for so long is restarted, seconds."

@@ -27,9 +27,13 @@ from answerbox.errors import AnswerboxError, SetupError
 
 log = logging.getLogger(__name__)
 
+NICENESS = 5
+"""The engine takes every core it can get; who takes requests in, and refuses them, goes first."""
+
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which closes the connection
+    os.nice(NICENESS)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     connection: Connection[object, object] = Connection(int(sys.argv[1]))
     spec = connection.recv()

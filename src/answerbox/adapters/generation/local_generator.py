@@ -46,7 +46,7 @@ class Limits:
     `notice_s`, `stall_s`: an engine that makes nothing for so long is not ready, and is replaced, seconds."""
 
     queue_tokens: float = 32_000
-    queue_wait_s: float = 30.0
+    queue_wait_s: float = 15.0
     stall_s: float = 60.0
     notice_s: float = 10.0
 
