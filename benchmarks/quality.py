@@ -162,8 +162,8 @@ How it is counted: `benchmarks/quality.py`.
 | drawn answers with one seed that are, of {IN_BATCH} | {first["drawn"]} | {second["drawn"]} | |
 
 {same:.0%} of the greedy answers are the same in both engines, word for word. The model is small: with the whole passage
-in its prompt it rarely answers in the accepted words, so F1 is low with either engine and moves by chance; perplexity is
-the figure to go by.
+in its prompt it rarely answers in the accepted words, so F1 is low with either engine and moves by chance; perplexity
+is the figure to go by.
 """
     (PAGE.parent / "quality.md").write_text(page, encoding="utf-8")
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -133,6 +134,16 @@ def test_a_reader_that_does_not_read_holds_up_nobody(tight: Live) -> None:
         got = list(events(lines))
     assert got[-1][0] == "done"
     assert "".join(str(data["text"]) for name, data in got if name == "token") in LONG
+
+
+def test_words_leave_when_they_are_made(tight: Live) -> None:
+    body_ = body(LONG, max_tokens=300)
+    with tight.client() as client, client.stream("POST", "/llm_query/stream", json=body_) as response:
+        came = [(name, time.monotonic()) for name, _ in events(response.iter_lines())]
+    first = next(when for name, when in came if name == "token")
+    assert came[-1][0] == "done"
+    assert came[-1][1] - first > 1.0, "300 tokens of 5 ms each take longer than that"
+    assert sum(name == "token" for name, _ in came) > 30
 
 
 def test_an_engine_that_is_killed_is_replaced_and_its_request_is_answered(tight: Live) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import torch
 
 from answerbox.adapters.generation.local_generator import LocalGenerator
 from answerbox.adapters.model_store import find
+from answerbox.adapters.openai_generator import OpenAIGenerator
 from answerbox.adapters.transformers_embedder import TransformersEmbedder
 from answerbox.app import local_generator
+from answerbox.ports import Generator
 from answerbox.settings import Settings
+from tests.openai_server import connected
+from tests.ports.transformers_serve import MODEL, transformers_serve
+
+ENGINES = ("fake", "openvino", "transformers", "continuous")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,16 +29,61 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="session", params=["fake", "openvino", "transformers", "continuous"])
-def generator(request: pytest.FixtureRequest) -> Iterator[LocalGenerator]:
-    """Each engine, loaded once. The fake one takes its time, so that there is something to interrupt."""
-    if request.param == "fake":
+def engine(name: str) -> Iterator[LocalGenerator]:
+    if name == "fake":  # it takes its time, so that there is something to interrupt
         settings = Settings(generator_model="fake", fake_token_delay_s=0.002)
     else:
-        settings = Settings(engine=request.param, generator_batch=8)
+        settings = Settings.model_validate({"engine": name, "generator_batch": 8})
     made = local_generator(settings)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def fake() -> Iterator[LocalGenerator]:
+    yield from engine("fake")
+
+
+@pytest.fixture(scope="session")
+def openvino() -> Iterator[LocalGenerator]:
+    yield from engine("openvino")
+
+
+@pytest.fixture(scope="session")
+def transformers() -> Iterator[LocalGenerator]:
+    yield from engine("transformers")
+
+
+@pytest.fixture(scope="session")
+def continuous() -> Iterator[LocalGenerator]:
+    yield from engine("continuous")
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with transformers_serve(tmp_path_factory.mktemp("transformers-serve")) as url:
+        yield url
+
+
+@pytest.fixture
+async def remote(served: str) -> AsyncIterator[OpenAIGenerator]:
+    model = str(find(MODEL).path)
+    async with connected(served, model=model, context_tokens=2_048, silence_timeout_s=60.0, concurrency=16) as made:
+        yield made
+
+
+@pytest.fixture(params=ENGINES)
+def local(request: pytest.FixtureRequest) -> LocalGenerator:
+    """Each engine of our own, loaded once."""
+    found: LocalGenerator = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(params=[*ENGINES, "remote"])
+def generator(request: pytest.FixtureRequest) -> Generator:
+    """Those, and a server that speaks OpenAI's protocol."""
+    found: Generator = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture(scope="session")

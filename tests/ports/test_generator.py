@@ -1,4 +1,4 @@
-"""Every `Generator` keeps the port's promises: the shipped double, and a real model in each engine."""
+"""Every `Generator` keeps the port's promises: the shipped double, a real model in each engine, another server."""
 
 from __future__ import annotations
 
@@ -84,59 +84,59 @@ async def test_more_requests_than_the_batch_holds_are_all_answered(generator: Ge
     assert all(0 < end.completion_tokens <= 2 + number % 3 for number, (_, end) in enumerate(ends))
 
 
-async def test_one_seed_gives_one_text_alone_and_in_a_batch(generator: Generator) -> None:
+async def test_one_seed_gives_one_text_alone_and_in_a_batch(local: LocalGenerator) -> None:
     request = ask(QUESTIONS[4], 8, temperature=1.0, top_p=0.9, seed=42)
-    alone = await run(generator, request)
+    alone = await run(local, request)
     others = [ask(question, 8, temperature=1.0, seed=number) for number, question in enumerate(QUESTIONS[:3])]
-    together, *_ = await asyncio.gather(*(run(generator, each) for each in (request, *others)))
+    together, *_ = await asyncio.gather(*(run(local, each) for each in (request, *others)))
     assert together == alone
 
 
 LONG = "Tell me a very long story about a dog that goes to the market and buys bread. " + "word " * 300
 
 
-async def made_beside(generator: LocalGenerator) -> int:
+async def made_beside(local: LocalGenerator) -> int:
     """Tokens made for nobody while another request is answered, its own end and a step that was on its way allowed."""
-    before = generator.generated
-    _, finish = await run(generator, ask(QUESTIONS[4], 12))
+    before = local.generated
+    _, finish = await run(local, ask(QUESTIONS[4], 12))
     assert finish.completion_tokens >= 8, "too short to tell"
-    return generator.generated - before - finish.completion_tokens - 2
+    return local.generated - before - finish.completion_tokens - 2
 
 
-async def test_closing_early_stops_the_work(generator: LocalGenerator) -> None:
-    async with aclosing(generator.generate(ask(LONG, 300))) as items:
+async def test_closing_early_stops_the_work(local: LocalGenerator) -> None:
+    async with aclosing(local.generate(ask(LONG, 300))) as items:
         async for _ in items:
             break
-    assert await made_beside(generator) <= 0
+    assert await made_beside(local) <= 0
 
 
-async def test_cancelling_early_stops_the_work(generator: LocalGenerator) -> None:
-    before = generator.generated
-    task = asyncio.create_task(run(generator, ask(LONG, 300)))
-    while generator.generated == before:
+async def test_cancelling_early_stops_the_work(local: LocalGenerator) -> None:
+    before = local.generated
+    task = asyncio.create_task(run(local, ask(LONG, 300)))
+    while local.generated == before:
         await asyncio.wait([task], timeout=0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await made_beside(generator) <= 0
+    assert await made_beside(local) <= 0
 
 
-async def test_requests_that_are_cancelled_while_they_wait_leave_no_work_behind(generator: LocalGenerator) -> None:
-    tasks = [asyncio.create_task(run(generator, ask(LONG, 300))) for _ in range(12)]
+async def test_requests_that_are_cancelled_while_they_wait_leave_no_work_behind(local: LocalGenerator) -> None:
+    tasks = [asyncio.create_task(run(local, ask(LONG, 300))) for _ in range(12)]
     await asyncio.wait(tasks, timeout=0.05)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    await run(generator, ask("Say hello.", 2))
-    assert await made_beside(generator) <= 0
+    await run(local, ask("Say hello.", 2))
+    assert await made_beside(local) <= 0
 
 
-async def test_a_prompt_that_is_too_long_is_refused_with_numbers_and_hurts_nobody(generator: Generator) -> None:
-    limit = (await generator.info()).context_tokens
+async def test_a_prompt_that_is_too_long_is_refused_with_numbers_and_hurts_nobody(local: LocalGenerator) -> None:
+    limit = (await local.info()).context_tokens
     good = ask(QUESTIONS[1], 3)
-    expected = await run(generator, good)
+    expected = await run(local, good)
     results = await asyncio.gather(
-        run(generator, good), run(generator, ask("word " * (limit + 10))), run(generator, good), return_exceptions=True
+        run(local, good), run(local, ask("word " * (limit + 10))), run(local, good), return_exceptions=True
     )
     assert [results[0], results[2]] == [expected, expected]
     failure = results[1]
@@ -164,12 +164,12 @@ async def test_a_stop_string_that_never_comes_changes_nothing(generator: Generat
     assert await run(generator, ask(QUESTIONS[1], 8, stop=("€€€",))) == plain
 
 
-async def test_what_was_made_in_time_is_the_answer(generator: LocalGenerator) -> None:
-    text, finish = await run(generator, ask(LONG, 2_000, timeout_s=1.0))
+async def test_what_was_made_in_time_is_the_answer(local: LocalGenerator) -> None:
+    text, finish = await run(local, ask(LONG, 2_000, timeout_s=1.0))
     assert finish.reason in ("deadline", "stop")
     assert text
     assert 0 < finish.completion_tokens < 2_000
-    assert await made_beside(generator) <= 0
+    assert await made_beside(local) <= 0
 
 
 async def test_no_token_in_time_is_a_failure(generator: Generator) -> None:
@@ -177,17 +177,17 @@ async def test_no_token_in_time_is_a_failure(generator: Generator) -> None:
         await run(generator, ask(LONG, 300, timeout_s=0.0001))
 
 
-async def test_a_cancelled_request_keeps_what_it_has(generator: LocalGenerator) -> None:
+async def test_a_cancelled_request_keeps_what_it_has(local: LocalGenerator) -> None:
     pieces: list[str] = []
-    async with aclosing(generator.generate(ask(LONG, 300, request_id="mine"))) as items:
+    async with aclosing(local.generate(ask(LONG, 300, request_id="mine"))) as items:
         async for item in items:
             if isinstance(item, Finish):
                 break
             pieces.append(item.text)
             if len(pieces) == 1:
-                assert await generator.cancel("mine")
+                assert await local.cancel("mine")
     assert isinstance(item, Finish)
     assert item.reason == "cancelled"
     assert 0 < item.completion_tokens < 300
-    assert not await generator.cancel("mine")
-    assert await made_beside(generator) <= 0
+    assert not await local.cancel("mine")
+    assert await made_beside(local) <= 0

@@ -18,23 +18,11 @@ from answerbox.adapters.openai_errors import ERRORS
 from answerbox.adapters.openai_generator import OpenAIGenerator
 from answerbox.errors import AnswerboxError, BadUpstream, GeneratorUnavailable, Overloaded, PromptTooLong
 from answerbox.ports import GenerationRequest, Message
-from tests.openai_server import Answer, OpenAIServer, connected, openai_server
+from tests.openai_server import Answer, OpenAIServer, connected
 
 ASK = GenerationRequest("r1", (Message("user", "What is the capital of France?"),), max_tokens=16)
 SECRET = "sk-very-secret"
 WORDS = f"quota of account 4711 with the key {SECRET}"
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[OpenAIServer]:
-    with openai_server() as double:
-        yield double
-
-
-@pytest.fixture
-def server(running: OpenAIServer) -> OpenAIServer:
-    running.renew()
-    return running
 
 
 async def failure(url: str, **settings: Any) -> AnswerboxError:

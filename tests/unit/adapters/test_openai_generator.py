@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -16,24 +16,12 @@ from answerbox.errors import AnswerboxError, DeadlineExceeded, GeneratorUnavaila
 from answerbox.ports import Finish, GenerationRequest, Message, Piece
 from tests.doubles import until
 from tests.live import free_port
-from tests.openai_server import Answer, OpenAIServer, connected, openai_server
+from tests.openai_server import Answer, OpenAIServer, connected
 
 MESSAGES = (Message("system", "Be brief."), Message("user", "What is the capital of France?"))
 ASK = GenerationRequest("r1", MESSAGES, max_tokens=16)
 LONG = tuple(f" word{number}" for number in range(1_000))
 QUICK_S = 2.0
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[OpenAIServer]:
-    with openai_server() as double:
-        yield double
-
-
-@pytest.fixture
-def server(running: OpenAIServer) -> OpenAIServer:
-    running.renew()
-    return running
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,19 +9,7 @@ import pytest
 from answerbox.adapters.openai_generator import OpenAIGenerator
 from answerbox.errors import BadUpstream, GeneratorUnavailable
 from answerbox.ports import GenerationRequest, GeneratorInfo, Message
-from tests.openai_server import Answer, OpenAIServer, connected, openai_server
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[OpenAIServer]:
-    with openai_server() as double:
-        yield double
-
-
-@pytest.fixture
-def server(running: OpenAIServer) -> OpenAIServer:
-    running.renew()
-    return running
+from tests.openai_server import Answer, OpenAIServer, connected
 
 
 async def run(generator: OpenAIGenerator) -> None:

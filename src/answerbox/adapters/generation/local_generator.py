@@ -294,7 +294,6 @@ class LocalGenerator:
                 break
             except AnswerboxError:
                 log.exception("the language model could not be restarted")
-                self._engine.kill()
                 self._restarts_failed += 1
                 if self._stopping.wait(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]):
                     return

@@ -11,7 +11,7 @@ import threading
 from multiprocessing.connection import Connection
 
 from answerbox.adapters.generation.engine import Broken, Command, EngineInfo, EngineSpec, Ready, Report
-from answerbox.errors import GeneratorUnavailable, from_wire
+from answerbox.errors import AnswerboxError, GeneratorUnavailable, from_wire
 
 END_LIMIT_S = 10.0
 
@@ -44,8 +44,15 @@ class EngineProcess:
 
         Raises:
             SetupError, ModelMissing: it cannot be loaded.
-            GeneratorUnavailable: not in time, or the process died.
+            GeneratorUnavailable: not in time, or the process died. It is ended then.
         """
+        try:
+            return self._ready(limit_s)
+        except AnswerboxError:
+            self.kill()
+            raise
+
+    def _ready(self, limit_s: float) -> EngineInfo:
         try:
             if not self._connection.poll(limit_s):
                 raise GeneratorUnavailable(f"The language model was not loaded within {limit_s:g} seconds.")
