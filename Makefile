@@ -7,7 +7,7 @@ export BENTOML_DO_NOT_TRACK ?= true
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev models serve test check format openapi lock bento eval bench soak quality clean
+.PHONY: help setup setup-dev models serve test check format openapi lock bento calibrate eval bench soak quality crashes scale clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ lock: setup ## Write requirements.txt anew
 bento: setup-dev models ## Pack the service as a Bento
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/bentoml build
 
+calibrate: setup-dev models ## Which scores mean that the documents do not tell, into docs/calibration.md
+	@$(BIN)/python -m benchmarks.calibrate
+
 eval: setup-dev models ## Answer quality on XQuAD, into docs/evaluation.md
 	@$(BIN)/python -m benchmarks.xquad
 
@@ -58,6 +61,12 @@ soak: setup-dev models ## Two minutes of four times the load it can carry, into 
 
 quality: setup-dev models ## What the engines cost in quality, into docs/quality.md
 	@$(BIN)/python -m benchmarks.quality
+
+crashes: setup-dev models ## 70 times kill -9 during ingestion, into docs/crashes.md: a quarter of an hour
+	@$(BIN)/python -m benchmarks.crashes
+
+scale: setup-dev models ## A hundred thousand passages, into docs/scale.md: half an hour
+	@$(BIN)/python -m benchmarks.scale
 
 clean: ## Remove what was installed and stored here
 	rm -rf .venv .venv.old .venv-bench var

@@ -1,33 +1,74 @@
-"""XQuAD over HTTP: what a search finds, and what an answer holds. Writes docs/evaluation.md.
+"""XQuAD over HTTP: what a search finds, and what an answer holds. Writes docs/evaluation.md and docs/evaluation/.
 
-The service is a real one with the embedded models and an empty data folder. An answer holds an accepted answer
-when, both normalised as SQuAD's script does (lower case, no punctuation, no articles), the one contains the other.
+Each configuration is a real service with the embedded models and an empty data folder; the questions are put to it
+as `answerbox eval` does. Searches run one at a time, so that their times are those of a search alone.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import re
-import statistics
-import string
 import sys
 import tempfile
-import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-import httpx
+from rich.console import Console
 from tests.conftest import XQUAD
-from tests.live import Live, serving
+from tests.live import serving
 
-from answerbox import __version__
+from answerbox.cli.client import Client
+from answerbox.cli.evaluate import indexed, measure, show
+from answerbox.contracts import SearchMode
+from answerbox.evaluation import metrics, report, result, tables
+from answerbox.evaluation.compare import compare
+from answerbox.evaluation.dataset import Dataset
+from answerbox.evaluation.dataset import load as load_dataset
+from answerbox.evaluation.result import Result
+from answerbox.evaluation.run import Plan
+from answerbox.evaluation.summary import summaries, summary
+from answerbox.evaluation.tables import Table, language_name
+from answerbox.settings import Settings
+from benchmarks.machine import description
 
-CONCURRENCY = 8
-ANSWERS = 100
+ANSWERS = 200
+AT_A_TIME = 8
+MAX_TOKENS = 64
+MODES: tuple[SearchMode, ...] = get_args(SearchMode)
+TOP_KS = (1, 3, 5)
+CHUNK_TOKENS = (120, 220, 400)
+QUICK = 12
+SEARCH_MEASURES = ("hit@1", "hit@5", "MRR@10")
+ANSWER_MEASURES = ("contains an accepted answer", "token F1", "right document among the sources")
+
 PAGE = Path(__file__).parent.parent / "docs" / "evaluation.md"
+FOLDER = PAGE.parent / "evaluation"
 Row = dict[str, Any]
+Runs = dict[str, Result]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many questions of a language. None: all."""
+
+    searches: int | None
+    answers: int
+    unanswerable: int | None
+    ablation_answers: int
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """Runs that differ in one thing; the one called `usual` is what the others are compared with."""
+
+    title: str
+    measures: tuple[str, ...]
+    runs: Runs
+    usual: str
 
 
 def load(name: str) -> list[Row]:
@@ -35,121 +76,167 @@ def load(name: str) -> list[Row]:
 
 
 def normalised(text: str) -> str:
-    """Rajpurkar et al., EMNLP 2016, evaluation script; the articles are English."""
-    text = "".join(c for c in text.lower() if c not in set(string.punctuation + "«»—–“”„"))
-    return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
+    return metrics.normalised(text, "en")
 
 
-def holds(answer: str, accepted: list[str]) -> bool:
-    return any(normalised(text) in normalised(answer) for text in accepted)
+@dataclass(frozen=True)
+class Bench:
+    """A service that has the documents."""
+
+    client: Client
+    dataset: Dataset
+    health: Row
+    out: Console
+
+    def searched(self, size: Size, mode: SearchMode = "hybrid") -> Result:
+        return self._run(Plan(searches=size.searches, answers=0, unanswerable=0, mode=mode, concurrency=1))
+
+    def answered(self, answers: int, unanswerable: int | None, top_k: int | None = None) -> Result:
+        plan = Plan(
+            searches=0,
+            answers=answers,
+            unanswerable=unanswerable,
+            top_k=top_k,
+            max_tokens=MAX_TOKENS,
+            concurrency=AT_A_TIME,
+        )
+        return self._run(plan)
+
+    def _run(self, plan: Plan) -> Result:
+        return measure(self.client, self.dataset, plan, self.health, self.out, description())
 
 
-def add_documents(live: Live, language: str) -> None:
-    documents = [
-        {
-            "id": f"{language}/{row['id']}",
-            "title": row["title"],
-            "language": language,
-            "text": row["text"],
-            "metadata": {"language": language},
+@contextmanager
+def bench(dataset: Dataset, out: Console, **settings: str) -> Iterator[Bench]:
+    failures: list[str] = []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serving(Path(folder), **settings) as live,
+        Client(live.url) as client,
+        indexed(client, dataset, out, failures, keep=True),
+    ):
+        if failures:
+            raise SystemExit("\n".join(failures))
+        yield Bench(client, dataset, client.call("GET", "/health"), out)
+
+
+def usual_service(dataset: Dataset, size: Size, out: Console) -> tuple[Result, list[Ablation]]:
+    with bench(dataset, out) as service:
+        modes: Runs = {mode: service.searched(size, mode) for mode in MODES}
+        answers = service.answered(size.answers, size.unanswerable)
+        top_ks = {str(top_k): service.answered(size.ablation_answers, 0, top_k) for top_k in TOP_KS}
+    options = {"searches at a time": 1, "answers at a time": AT_A_TIME, "max_tokens": MAX_TOKENS}
+    main = Result(replace(answers.about, options=options), modes["hybrid"].search, answers.answers)
+    usual_k = str(Settings.model_fields["default_top_k"].default)
+    return main, [
+        Ablation("Search mode", SEARCH_MEASURES, modes, "hybrid"),
+        Ablation("Passages given to an answer (`top_k`)", ANSWER_MEASURES, top_ks, usual_k),
+    ]
+
+
+def chunk_sizes(dataset: Dataset, size: Size, out: Console) -> Ablation:
+    runs: Runs = {}
+    for tokens in CHUNK_TOKENS:
+        with bench(dataset, out, chunk_tokens=str(tokens)) as service:
+            runs[str(tokens)] = service.searched(size)
+    usual = str(Settings.model_fields["chunk_tokens"].default)
+    return Ablation("Longest passage in tokens (`ANSWERBOX_CHUNK_TOKENS`)", SEARCH_MEASURES, runs, usual)
+
+
+def table(ablation: Ablation) -> Table:
+    """Each run in each language; p is of the first measure, against the usual run."""
+    usual = ablation.runs.get(ablation.usual)
+    first = ablation.measures[0]
+    rows = []
+    for name, found in ablation.runs.items():
+        for language in found.languages:
+            values = {one.label: one for one in (*summary(found, language).search, *summary(found, language).answers)}
+            shown = [tables.cell(values[label]) for label in ablation.measures]
+            rows.append([name, language_name(language), *shown, _p(usual, found, language, first)])
+    return Table(ablation.title, ["", "language", *ablation.measures, f"p of {first}"], rows)
+
+
+def _p(usual: Result | None, found: Result, language: str, label: str) -> str:
+    if usual is None or usual is found:
+        return tables.NONE
+    differences = compare(usual, found).differences
+    [p] = [one.p for one in differences if (one.language, one.label) == (language, label)]
+    return tables.p_value(p)
+
+
+def figures(ablations: list[Ablation]) -> str:
+    """The figures of the ablations without their rows, as JSON."""
+    data: Mapping[str, Any] = {
+        ablation.title: {
+            name: {"options": found.about.options, "summaries": [asdict(one) for one in summaries(found)]}
+            for name, found in ablation.runs.items()
         }
-        for row in load(f"documents.{language}.jsonl")
-    ]
-    job = live.index(documents)
-    assert job["status"] == "succeeded", job
-
-
-def search_figures(client: httpx.Client, language: str) -> Row:
-    ranks = []
-    took = []
-    for row in load(f"questions.{language}.jsonl"):
-        began = time.perf_counter()
-        body = {"query": row["question"], "top_k": 10, "filter": {"language": language}}
-        answer = client.post("/search", json=body)
-        took.append(time.perf_counter() - began)
-        answer.raise_for_status()
-        found = list(dict.fromkeys(hit["document_id"] for hit in answer.json()["hits"]))
-        wanted = f"{language}/{row['document_id']}"
-        ranks.append(found.index(wanted) + 1 if wanted in found else 0)
-    count = len(ranks)
-    return {
-        "questions": count,
-        "hit@1": sum(rank == 1 for rank in ranks) / count,
-        "hit@5": sum(0 < rank <= 5 for rank in ranks) / count,
-        "MRR@10": sum(1 / rank for rank in ranks if rank) / count,
-        "median ms": statistics.median(took) * 1000,
+        for ablation in ablations
     }
+    return json.dumps(data, ensure_ascii=False, indent=1) + "\n"
 
 
-def ask(client: httpx.Client, question: str, language: str) -> Row:
-    body = {"question": question, "filter": {"language": language}, "options": {"max_tokens": 64}}
-    answer = client.post("/rag_query", json=body)
-    answer.raise_for_status()
-    data: Row = answer.json()
-    return data
+def page(main: Result, ablations: list[Ablation], quick: bool) -> str:
+    about = main.about
+    models = " and ".join(about.models.values())
+    warning = "\n**A quick run over a few questions: no figure to cite.**\n" if quick else ""
+    parts = "\n\n".join(f"## {one.title}\n\n{tables.markdown(one)}" for one in tables.of_result(main))
+    others = "\n\n".join(f"### {one.title}\n\n{tables.markdown(table(one))}" for one in ablations)
+    return f"""# Evaluation
+
+Made by `make eval` on {datetime.now(UTC):%Y-%m-%d}, Answerbox {about.version}, {models}, on {about.machine}.
+Data: XQuAD, the development half (120 passages a language), posted over HTTP to a service with an empty data folder.
+{warning}
+Every question is searched, and an even part of them and all unanswerable ones are asked, {AT_A_TIME} at a time, with
+`max_tokens` {MAX_TOKENS}. Each question by itself: [main.json](evaluation/main.json).
+Plots, and wrong answers beside their sources: [report.html](evaluation/report.html).
+The same for your own documents: `answerbox eval`.
+
+{parts}
+
+## What each part is worth
+
+{others}
+
+## How it is counted
+
+- In brackets: 95 % intervals by the bootstrap over questions, taken as independent. A failed request counts as a miss.
+- A rank counts documents, not passages.
+- Texts are compared as SQuAD v1.1 does (Rajpurkar et al., EMNLP 2016), in other languages as MLQA does (Lewis et al.,
+  ACL 2020): lower case, no punctuation, no articles; in Russian ё is е. An answer contains an accepted one when that
+  one's words stand in it, whole and in a row; dashes and apostrophes divide words.
+- A refusal is no match: the shares of right answers are over all answerable questions.
+- Quoted spans verbatim: citations that say they are word for word, checked against the answer and the source.
+- p: McNemar's exact test, two-sided, against the usual setting, which has none.
+- Times are those of the client, the way over HTTP included.
+"""
 
 
-def answer_figures(client: httpx.Client, language: str, count: int) -> Row:
-    rows = load(f"questions.{language}.jsonl")
-    rows = rows[:: max(1, len(rows) // count)][:count]
-    strangers = load(f"unanswerable.{language}.jsonl")
-    with ThreadPoolExecutor(CONCURRENCY) as pool:
-        answers = list(pool.map(lambda row: ask(client, row["question"], language), rows))
-        refusals = list(pool.map(lambda row: ask(client, row["question"], language), strangers))
-    correct = [holds(a["answer"], row["answers"]) for a, row in zip(answers, rows, strict=True)]
-    right = [
-        f"{language}/{row['document_id']}" in {source["document_id"] for source in a["meta"]["sources"]}
-        for a, row in zip(answers, rows, strict=True)
-    ]
-    return {
-        "questions": len(rows),
-        "answers that hold an accepted answer": sum(correct) / len(rows),
-        "the right passage among the sources": sum(right) / len(rows),
-        "written by the model": sum(a["meta"]["grounding"]["mode"] == "generated" for a in answers) / len(rows),
-        "answerable but refused": sum(a["meta"]["grounding"]["refused"] for a in answers) / len(rows),
-        "unanswerable and refused": sum(a["meta"]["grounding"]["refused"] for a in refusals) / len(strangers),
-        f"median s ({CONCURRENCY} at a time)": statistics.median(a["meta"]["latency_ms"] for a in answers) / 1000,
-        "wrong": [(row["question"], a["answer"]) for a, row, ok in zip(answers, rows, correct, strict=True) if not ok],
-    }
-
-
-def table(title: str, columns: dict[str, Row]) -> str:
-    names = [name for name in next(iter(columns.values())) if name != "wrong"]
-    lines = [f"| {title} | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
-    for name in names:
-        cells = [f"{row[name]:.3f}" if isinstance(row[name], float) else str(row[name]) for row in columns.values()]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+def size_of(arguments: argparse.Namespace) -> Size:
+    if arguments.quick:
+        return Size(QUICK, QUICK, QUICK, QUICK // 4)
+    return Size(None, arguments.answers, None, max(1, arguments.answers // 4))
 
 
 def main() -> None:
-    searches: dict[str, Row] = {}
-    answers: dict[str, Row] = {}
-    with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as live, live.client() as client:
-        for language, name in (("en", "English"), ("ru", "Russian")):
-            add_documents(live, language)
-            searches[name] = search_figures(client, language)
-            print(name, searches[name])
-            answers[name] = answer_figures(client, language, ANSWERS)
-            print(name, {key: value for key, value in answers[name].items() if key != "wrong"})
-            for question, answer in answers[name]["wrong"][: 10 if "--show" in sys.argv else 0]:
-                print("  ", question, "->", answer)
-        models = live.get("/health").json()["models"]
-    page = f"""# Evaluation
-
-Made by `make eval` on {datetime.now(UTC):%Y-%m-%d}, Answerbox {__version__}, {models["generator"]} and
-{models["embedder"]}, on a CPU. Data: XQuAD, the development half (120 passages a language), posted over HTTP to a
-service with an empty data folder. How it is counted: `benchmarks/xquad.py`.
-
-{table("`/search`", searches)}
-
-{table("`/rag_query`", answers)}
-
-The language model is small and speaks English only: English answers are checked against the sentences it was given
-and replaced by them where they fail, Russian ones are sentences of the sources, word for word, found by
-their words alone (`meta.grounding.mode`).
-"""
-    PAGE.write_text(page, encoding="utf-8")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--answers", type=int, default=ANSWERS, help="answerable questions asked, a language")
+    parser.add_argument("--quick", action="store_true", help="a few questions of each kind")
+    parser.add_argument("--to", type=Path, default=PAGE, help="the page; its folder of figures lies beside it")
+    arguments = parser.parse_args()
+    out = Console()
+    dataset, size = load_dataset(XQUAD), size_of(arguments)
+    found, ablations = usual_service(dataset, size, out)
+    ablations.append(chunk_sizes(dataset, size, out))
+    show(found, None, out)
+    folder = arguments.to.parent / FOLDER.name
+    folder.mkdir(exist_ok=True)
+    result.write(result.without_texts(found), folder / "main.json")
+    (folder / "ablations.json").write_text(figures(ablations), encoding="utf-8")
+    (folder / "report.html").write_text(report.page(found, None, [table(one) for one in ablations]), encoding="utf-8")
+    arguments.to.write_text(page(found, ablations, arguments.quick), encoding="utf-8")
+    failed = len(found.failed) + sum(len(run.failed) for one in ablations for run in one.runs.values())
+    sys.exit(f"{failed} requests failed" if failed else 0)
 
 
 if __name__ == "__main__":

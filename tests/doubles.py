@@ -9,19 +9,22 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from answerbox.adapters.fakes import FakeEmbedder
 from answerbox.contracts import Document, DocumentIn, DocumentPage, Job, Source
-from answerbox.errors import AnswerboxError, EmbedderUnavailable
+from answerbox.errors import AnswerboxError, EmbedderUnavailable, IndexUnavailable
+from answerbox.filters import Filter, matches
 from answerbox.ports import (
     EmbedderInfo,
+    FileIn,
     Finish,
     GenerationRequest,
     GeneratorInfo,
     IndexInfo,
     Piece,
     SearchQuery,
+    SearchResult,
     TextKind,
     Vector,
 )
@@ -96,9 +99,10 @@ class MoodyEmbedder:
     embedded: list[str] = field(default_factory=list)
     refused: int = 0
     gate: asyncio.Event | None = None
+    fingerprint: ClassVar[str] = "moody-1"
 
     async def info(self) -> EmbedderInfo:
-        return EmbedderInfo(model="moody", fingerprint="moody-1", dimension=64, languages=self.languages)
+        return EmbedderInfo(model="moody", fingerprint=self.fingerprint, dimension=64, languages=self.languages)
 
     async def embed(self, texts: Sequence[str], kind: TextKind) -> list[Vector]:
         if self.gate:
@@ -116,36 +120,62 @@ class MemoryVectors:
     """A `VectorStore` in a dict."""
 
     rows: dict[str, tuple[Vector, dict[str, Any]]] = field(default_factory=dict)
-    closed: bool = False
+    down: Callable[[], bool] = lambda: False
 
     def upsert(self, ids: Sequence[str], vectors: Sequence[Vector], metadatas: Sequence[dict[str, Any]]) -> None:
+        self._fail_if_down()
         self.rows |= {id_: (vector, metadata) for id_, vector, metadata in zip(ids, vectors, metadatas, strict=True)}
 
     def delete(self, ids: Sequence[str]) -> None:
+        self._fail_if_down()
         for id_ in ids:
             self.rows.pop(id_, None)
 
-    def query(self, vector: Vector, limit: int, filter: dict[str, Any] | None) -> list[tuple[str, float]]:
-        found = [
-            (id_, _dot(vector, mine))
-            for id_, (mine, metadata) in self.rows.items()
-            if all(_same(metadata.get(f"m.{key}"), value) for key, value in (filter or {}).items())
-        ]
+    def query(self, vector: Vector, limit: int, filter: Filter | None) -> list[tuple[str, float]]:
+        self._fail_if_down()
+        found = [(id_, _dot(vector, mine)) for id_, (mine, metadata) in self.rows.items() if matches(filter, metadata)]
         return sorted(found, key=lambda pair: (-pair[1], pair[0]))[:limit]
 
     def ids(self) -> set[str]:
+        self._fail_if_down()
         return set(self.rows)
 
+    def count(self) -> int:
+        self._fail_if_down()
+        return len(self.rows)
+
+    def _fail_if_down(self) -> None:
+        if self.down():
+            raise IndexUnavailable("The vectors are down.")
+
+
+@dataclass
+class MemoryStores:
+    """`VectorStores` in a dict by fingerprint. While it is `down`, every call fails, those of open collections too."""
+
+    collections: dict[str, MemoryVectors] = field(default_factory=dict)
+    down: bool = False
+    closed: bool = False
+
+    def open(self, fingerprint: str) -> MemoryVectors:
+        self._fail_if_down()
+        return self.collections.setdefault(fingerprint, MemoryVectors(down=lambda: self.down))
+
+    def drop(self, fingerprint: str) -> None:
+        self._fail_if_down()
+        self.collections.pop(fingerprint, None)
+
     def close(self) -> None:
+        self._fail_if_down()
         self.closed = True
+
+    def _fail_if_down(self) -> None:
+        if self.down:
+            raise IndexUnavailable("The vectors are down.")
 
 
 def _dot(one: Vector, other: Vector) -> float:
     return sum(a * b for a, b in zip(one, other, strict=True))
-
-
-def _same(one: object, other: object) -> bool:
-    return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 
 @dataclass
@@ -156,16 +186,22 @@ class ShelfStore:
     failures: list[AnswerboxError] = field(default_factory=list)
     queries: list[SearchQuery] = field(default_factory=list)
 
-    async def search(self, query: SearchQuery) -> list[Source]:
+    async def search(self, query: SearchQuery) -> SearchResult:
         self.queries.append(query)
         if self.failures:
             raise self.failures.pop(0)
-        return self.found[: query.top_k]
+        return SearchResult(self.found[: query.top_k])
 
     async def info(self) -> IndexInfo:
         raise NotImplementedError
 
-    async def add(self, documents: Sequence[DocumentIn]) -> Job:
+    async def add(self, documents: Sequence[DocumentIn], idempotency_key: str | None = None) -> Job:
+        raise NotImplementedError
+
+    async def add_files(self, files: Sequence[FileIn], idempotency_key: str | None = None) -> Job:
+        raise NotImplementedError
+
+    async def put_upload(self, upload_id: str, offset: int, data: bytes) -> None:
         raise NotImplementedError
 
     async def job(self, job_id: str) -> Job:
@@ -174,13 +210,16 @@ class ShelfStore:
     async def cancel(self, job_id: str) -> Job:
         raise NotImplementedError
 
-    async def documents(self, after: str | None, limit: int) -> DocumentPage:
+    async def reindex(self) -> Job:
         raise NotImplementedError
 
-    async def document(self, document_id: str) -> Document:
+    async def documents(self, after: str | None, limit: int, user_id: str | None = None) -> DocumentPage:
         raise NotImplementedError
 
-    async def delete(self, document_id: str) -> None:
+    async def document(self, document_id: str, user_id: str | None = None) -> Document:
+        raise NotImplementedError
+
+    async def delete(self, document_id: str, user_id: str | None = None) -> None:
         raise NotImplementedError
 
 

@@ -85,9 +85,8 @@ class Live:
         return job
 
 
-@contextmanager
-def serving(folder: Path, target: str = "answerbox.service:Answerbox", **settings: str) -> Iterator[Live]:
-    """Serves until the block ends; then the process group must be gone.
+def start(folder: Path, target: str = "answerbox.service:Answerbox", **settings: str) -> Live:
+    """Starts the service, in a process group of its own, and waits until it is ready.
 
     `settings` are environment variables without their prefix, in any case: `generator_model="fake"`.
     """
@@ -103,7 +102,7 @@ def serving(folder: Path, target: str = "answerbox.service:Answerbox", **setting
         "ANSWERBOX_SEED_DOCS": "false",
         **{f"ANSWERBOX_{name.upper()}": value for name, value in settings.items()},
     }
-    with log.open("wb") as sink:
+    with log.open("ab") as sink:
         process = subprocess.Popen(
             [str(BIN / "bentoml"), "serve", target, "--host", "127.0.0.1", "--port", str(port)],
             env=env,
@@ -115,9 +114,20 @@ def serving(folder: Path, target: str = "answerbox.service:Answerbox", **setting
     live = Live(f"http://127.0.0.1:{port}", process, log, folder)
     try:
         _wait_until_ready(live)
+    except BaseException:
+        stop(process)
+        raise
+    return live
+
+
+@contextmanager
+def serving(folder: Path, target: str = "answerbox.service:Answerbox", **settings: str) -> Iterator[Live]:
+    """Serves until the block ends; then the process group must be gone. Settings as in `start`."""
+    live = start(folder, target, **settings)
+    try:
         yield live
     finally:
-        _stop(process)
+        stop(live.process)
 
 
 def _wait_until_ready(live: Live) -> None:
@@ -135,7 +145,7 @@ def _wait_until_ready(live: Live) -> None:
         raise AssertionError(f"{exc}\n{live.log.read_text()[-5000:]}") from None
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(STOP_LIMIT_S)

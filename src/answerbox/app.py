@@ -5,26 +5,30 @@ torch and Chroma are imported inside the functions that need them, so that a pro
 
 from __future__ import annotations
 
+import asyncio
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from answerbox.adapters import model_store
 from answerbox.adapters.data_folder import DataFolder
-from answerbox.adapters.fakes import FAKE_GENERATOR, FakeEmbedder, FakeTokenizer
+from answerbox.adapters.fakes import FAKE_GENERATOR, FakeEmbedder, FakeReranker, FakeTokenizer
 from answerbox.adapters.generation.chat_tokenizer import ChatTokenizer
 from answerbox.adapters.generation.engine import EngineSpec
 from answerbox.adapters.generation.local_generator import Limits, LocalGenerator
 from answerbox.adapters.generation.model_info import generator_info
 from answerbox.adapters.sqlite_ledger import SqliteLedger
 from answerbox.contracts import LlmRequest, RagRequest
-from answerbox.documents.chunking import Chunker, Measure
+from answerbox.documents.chunking import Chunker
+from answerbox.documents.file_reader import ProcessFileReader
 from answerbox.documents.library import Library
+from answerbox.documents.uploads import Uploads
 from answerbox.pipelines import custom
 from answerbox.pipelines.base import Pipeline
 from answerbox.pipelines.llm import LlmPipeline
 from answerbox.pipelines.rag import RagPipeline
 from answerbox.pipelines.retrieval import Retriever
-from answerbox.ports import Embedder, Generator
+from answerbox.ports import Embedder, Generator, VectorStores
 from answerbox.settings import BUILTIN, FAKE, Settings
 
 if TYPE_CHECKING:
@@ -119,26 +123,58 @@ def local_embedder(settings: Settings) -> Any:
     return TransformersEmbedder(model_store.find(settings.embedder_model), settings.device)
 
 
-async def library(settings: Settings, folder: DataFolder, embedder: Embedder) -> Library:
-    """The documents of that folder. Asks the embedder which vectors it makes.
+def local_reranker(settings: Settings) -> Any:
+    """The cross-encoder in this process: `rank(question, texts)`, which blocks. Raises: ModelMissing."""
+    assert settings.reranker_model
+    if settings.reranker_model == FAKE:
+        return FakeReranker()
+    from answerbox.adapters.transformers_reranker import TransformersReranker
+
+    return TransformersReranker(model_store.find(settings.reranker_model), settings.device)
+
+
+def library(settings: Settings, folder: DataFolder, embedder: Embedder) -> Library:
+    """The documents of that folder.
 
     Raises:
-        EmbedderUnavailable, IndexUnavailable, SetupError
+        IndexUnavailable, SetupError
     """
-    from answerbox.adapters.chroma_vectors import ChromaVectors
-
-    info = await embedder.info()
     return Library(
         ledger=SqliteLedger(folder.ledger),
-        vectors=ChromaVectors(folder.vectors, info.fingerprint),
+        stores=_vector_stores(settings, folder),
         embedder=embedder,
-        chunker=Chunker(_measure(settings), settings.chunk_tokens),
+        chunker=_chunker(settings),
+        reader=ProcessFileReader(settings.reading_timeout_s, settings.reading_memory_mb),
+        uploads=Uploads(folder.uploads),
+        former=lambda model: _former_embedder(settings, model),
+        isolation=settings.isolation,
     )
 
 
-def _measure(settings: Settings) -> Measure:
+def _vector_stores(settings: Settings, folder: DataFolder) -> VectorStores:
+    if settings.chroma_url:
+        from answerbox.adapters.chroma_server import ChromaServer
+
+        return ChromaServer(settings.chroma_url, settings.chroma_timeout_s)
+    from answerbox.adapters.chroma_folder import ChromaFolder
+
+    return ChromaFolder(folder.vectors)
+
+
+async def _former_embedder(settings: Settings, model: str) -> Embedder:
+    """Raises: ModelMissing."""
+    load = partial(local_embedder, settings.model_copy(update={"embedder_model": model}))
+    embedder: Embedder = await asyncio.to_thread(load)
+    return embedder
+
+
+def _chunker(settings: Settings) -> Chunker:
+    """Raises: ModelMissing."""
+    capacity, overlap = settings.chunk_tokens, settings.chunk_overlap
     if settings.embedder_model == FAKE:
-        return lambda text: len(text.split())
+        return Chunker(lambda text: len(text.split()), capacity, overlap)
     from answerbox.adapters.token_length import token_length
 
-    return token_length(model_store.find(settings.embedder_model))
+    stored = model_store.find(settings.embedder_model)
+    languages = tuple(stored.metadata.get("languages", ()))
+    return Chunker(token_length(stored), capacity, overlap, languages, stored.name)

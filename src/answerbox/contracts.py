@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from answerbox.filters import parsed
+
 MAX_QUESTION_CHARS = 8_000
 MAX_CONTEXT_CHARS = 64_000
 MAX_DOCUMENT_CHARS = 2_000_000
@@ -18,12 +20,16 @@ MAX_DOCUMENTS = 1_000
 PipelineName = Literal["llm", "rag"]
 FinishReason = Literal["stop", "length", "deadline", "cancelled", "refused", "quoted", "custom"]
 GroundingMode = Literal["generated", "quoted", "refused"]
+Check = Literal["model_language", "language", "names", "numbers", "words", "nothing_new"]
+SearchMode = Literal["hybrid", "vectors", "words"]
+JobStage = Literal["queued", "reading", "indexing", "ended"]
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\w.@:+~-]+$")]
 DocumentId = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """Anything printable. In a path it is percent-encoded."""
 
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})?$")]
 StopString = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 Scalar = Annotated[str, StringConstraints(max_length=1_000)] | bool | int | float
@@ -37,7 +43,14 @@ def _small(mapping: dict[str, Any]) -> dict[str, Any]:
     return mapping
 
 
+def _is_filter(raw: dict[str, Any]) -> dict[str, Any]:
+    parsed(raw)
+    return raw
+
+
 Metadata = Annotated[dict[Key, Scalar], AfterValidator(_small)]
+Filter = Annotated[dict[str, Any], AfterValidator(_is_filter)]
+"""See `filters.py`."""
 
 
 class Contract(BaseModel):
@@ -77,8 +90,11 @@ class RagRequest(LlmRequest):
     """A question to be answered from the indexed documents."""
 
     top_k: int | None = Field(None, ge=1, le=20, description="At most so many passages are given to the model.")
-    filter: Metadata | None = Field(
-        None, description="Only documents whose metadata has these values.", examples=[{"team": "support"}]
+    filter: Filter | None = Field(
+        None,
+        description="Only documents whose metadata fulfils this: values, or `$eq $ne $gt $gte $lt $lte $in $nin`, "
+        "joined by `$and $or`.",
+        examples=[{"team": "support", "year": {"$gte": 2020}}],
     )
 
 
@@ -96,22 +112,29 @@ class Step(Contract):
 
 
 class Source(Contract):
-    """A passage: a piece of a document, word for word."""
+    """A passage: a piece of a document, word for word. `start` and `end` are its place in the document's text."""
 
     document_id: str
     chunk_id: str
     title: str | None = None
     uri: str | None = None
+    headings: list[str] = Field(default_factory=list, description="The headings above the passage, outermost first.")
+    page: int | None = Field(None, description="Page of the document on which it starts, from 1.")
+    start: int = Field(0, ge=0, description="First character in the document's text.")
+    end: int = Field(0, ge=0, description="Character after it.")
     text: str
     score: float = Field(description="Relevance to the question, 0 to 1.")
 
 
 class Citation(Contract):
-    """A piece of the answer and the source that bears it."""
+    """A piece of the answer and what bears it: a sentence of a source, at its exact place."""
 
     source: int = Field(ge=1, description="Place in `sources`, from 1.")
     start: int = Field(ge=0, description="First character of the piece in `answer`.")
     end: int = Field(ge=0, description="Character after the piece.")
+    source_start: int = Field(ge=0, description="First character of the bearing sentence in the source's `text`.")
+    source_end: int = Field(ge=0, description="Character after it.")
+    verbatim: bool = Field(description="Whether the piece is that sentence, word for word.")
 
 
 class Grounding(Contract):
@@ -123,6 +146,11 @@ class Grounding(Contract):
     )
     refused: bool
     score: float = Field(description="Relevance of the best passage found, 0 to 1.")
+    failed: list[Check] = Field(
+        default_factory=list,
+        description="Which checks of the model's answer failed, so that it was replaced. `model_language`: it was not "
+        "asked, for it does not speak the question's language.",
+    )
 
 
 class LlmMeta(Contract):
@@ -181,6 +209,13 @@ class CitationEvent(Contract):
     citation: Citation
 
 
+class CorrectionEvent(Contract):
+    """The words that were streamed are not borne by the sources; this is the answer in their place."""
+
+    event: Literal["correction"] = "correction"
+    text: str
+
+
 class ErrorEvent(Contract):
     """Last event of a stream that failed; `problem` is what the same failure looks like over plain HTTP."""
 
@@ -195,7 +230,7 @@ class DoneEvent(Contract):
     response: LlmResponse | RagResponse
 
 
-Event = MetaEvent | StepEvent | TokenEvent | CitationEvent | DoneEvent
+Event = MetaEvent | StepEvent | TokenEvent | CorrectionEvent | CitationEvent | DoneEvent
 
 
 class SearchRequest(Contract):
@@ -203,7 +238,9 @@ class SearchRequest(Contract):
         Field(examples=["bring your own documents"])
     )
     top_k: int = Field(5, ge=1, le=50)
-    filter: Metadata | None = None
+    filter: Filter | None = None
+    user_id: Identifier | None = Field(None, description="Who searches; see `ANSWERBOX_ISOLATION`.")
+    mode: SearchMode = Field("hybrid", description="By meaning and words, or by one of them alone.")
 
 
 class SearchResponse(Contract):
@@ -218,8 +255,15 @@ class DocumentIn(Contract):
     id: DocumentId | None = Field(None, description="Yours; without one, it is made from the content.")
     title: Annotated[str, StringConstraints(max_length=500)] | None = None
     uri: Annotated[str, StringConstraints(max_length=2_000)] | None = None
-    language: Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})?$")] | None = None
+    language: Language | None = None
     metadata: Metadata = Field(default_factory=dict)
+    user_id: Identifier | None = Field(
+        None,
+        description="Whose it is; part of its identity. With `ANSWERBOX_ISOLATION` nobody else's question finds it.",
+    )
+    pages: list[Annotated[int, Field(ge=0)]] | None = Field(
+        None, max_length=100_000, description="Where each page starts in the text, in characters, in order."
+    )
 
 
 class DocumentsRequest(Contract):
@@ -234,8 +278,12 @@ class JobError(Contract):
 class Job(Contract):
     job_id: str
     status: JobStatus
-    done: int = Field(description="Documents dealt with so far.")
-    total: int
+    stage: JobStage = Field(description="What it is doing: files are read first, then documents are indexed.")
+    done: int = Field(description="Documents and files dealt with so far.")
+    total: int = Field(description="All that are known so far; a file may turn out to hold several documents.")
+    counts: dict[str, int] = Field(
+        default_factory=dict, description="How many are `queued`, `running`, `done`, `failed`, `cancelled`."
+    )
     errors: list[JobError] = Field(default_factory=list)
     created_at: str = Field(description="ISO 8601, UTC.")
     finished_at: str | None = None
@@ -243,10 +291,12 @@ class Job(Contract):
 
 class DocumentInfo(Contract):
     document_id: str
+    user_id: str | None = None
     title: str | None = None
     uri: str | None = None
     language: str | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
+    pages: int | None = None
     chunks: int
     characters: int
     content_hash: str = Field(description="sha256 of the content, hexadecimal.")

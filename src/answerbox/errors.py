@@ -18,6 +18,7 @@ AnswerboxError
 │   ├── Overloaded            too much work is waiting
 │   ├── GeneratorUnavailable
 │   ├── EmbedderUnavailable
+│   ├── RerankerUnavailable
 │   └── IndexUnavailable
 ├── BadUpstream               a part answered, but not in a way that makes sense
 ├── DeadlineExceeded          the time of the request was up before there was an answer
@@ -149,6 +150,10 @@ class GeneratorUnavailable(Unavailable):
 
 class EmbedderUnavailable(Unavailable):
     code = "embedder_unavailable"
+
+
+class RerankerUnavailable(Unavailable):
+    code = "reranker_unavailable"
 
 
 class IndexUnavailable(Unavailable):

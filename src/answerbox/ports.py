@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from answerbox.contracts import (
@@ -14,8 +15,10 @@ from answerbox.contracts import (
     DocumentIn,
     DocumentPage,
     Job,
+    SearchMode,
     Source,
 )
+from answerbox.filters import Filter
 
 Vector = list[float]
 TextKind = Literal["query", "passage"]
@@ -101,24 +104,42 @@ class EmbedderInfo:
 
 @dataclass(frozen=True)
 class IndexInfo:
+    """`embedded` chunks of `chunks` can be found by meaning; `vectors` says how that half is."""
+
     documents: int
     chunks: int
     embedded: int
     waiting: int
     embedder: str
+    vectors: Literal["ready", "rebuilding", "unavailable"] = "ready"
 
 
 @dataclass(frozen=True)
 class SearchQuery:
-    """`vector` is the embedded text; without one only the words count."""
+    """`vector` is the embedded text, made by the model of `fingerprint`; without one only the words count.
+
+    `filter` is as in the contract. `user_id` is who searches: with isolation on, only that user's documents and those
+    that are nobody's are searched.
+    """
 
     text: str
     top_k: int
     vector: Vector | None = None
+    fingerprint: str | None = None
     filter: dict[str, Any] | None = None
+    user_id: str | None = None
+    mode: SearchMode = "hybrid"
 
     def to_wire(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """`degraded` names the halves that could not be searched: `vectors`."""
+
+    sources: list[Source]
+    degraded: list[str] = field(default_factory=list)
 
 
 class Generator(Protocol):
@@ -152,15 +173,36 @@ class Embedder(Protocol):
         ...
 
 
+class Reranker(Protocol):
+    async def score(self, question: str, texts: Sequence[str]) -> list[float]:
+        """How well each text answers the question: higher is better, for the same question only.
+
+        Raises:
+            RerankerUnavailable
+        """
+        ...
+
+
 class DocumentStore(Protocol):
     async def info(self) -> IndexInfo: ...
 
-    async def search(self, query: SearchQuery) -> list[Source]:
+    async def search(self, query: SearchQuery) -> SearchResult:
         """The `top_k` most relevant passages, best first. Raises: IndexUnavailable."""
         ...
 
-    async def add(self, documents: Sequence[DocumentIn]) -> Job:
-        """Takes the documents over (they survive a crash from here on) and indexes them in the background."""
+    async def add(self, documents: Sequence[DocumentIn], idempotency_key: str | None = None) -> Job:
+        """Takes the documents over (they survive a crash from here on) and indexes them in the background.
+
+        The same key with the same documents is the same job. Raises: Conflict (the same key with others).
+        """
+        ...
+
+    async def add_files(self, files: Sequence[FileIn], idempotency_key: str | None = None) -> Job:
+        """The same for files that `put_upload` has taken. Raises: InvalidRequest (an upload that is not there)."""
+        ...
+
+    async def put_upload(self, upload_id: str, offset: int, data: bytes) -> None:
+        """A piece of a file, at that place; once `add_files` has been called the file belongs to its job."""
         ...
 
     async def job(self, job_id: str) -> Job:
@@ -171,20 +213,54 @@ class DocumentStore(Protocol):
         """Raises: JobNotFound, Conflict (the job has ended)."""
         ...
 
-    async def documents(self, after: str | None, limit: int) -> DocumentPage: ...
-
-    async def document(self, document_id: str) -> Document:
-        """Raises: DocumentNotFound."""
+    async def reindex(self) -> Job:
+        """Makes the vectors of every chunk anew with the current model while the old ones serve, then switches."""
         ...
 
-    async def delete(self, document_id: str) -> None:
+    async def documents(self, after: str | None, limit: int, user_id: str | None = None) -> DocumentPage: ...
+
+    async def document(self, document_id: str, user_id: str | None = None) -> Document:
+        """The document of that id that belongs to the user, or to nobody. Raises: DocumentNotFound."""
+        ...
+
+    async def delete(self, document_id: str, user_id: str | None = None) -> None:
         """No search that starts afterwards finds it. Raises: DocumentNotFound."""
         ...
 
 
 @dataclass(frozen=True)
+class FileIn:
+    """A file as it was sent. `name` may have folders in it; it is a label, never a path on this machine."""
+
+    upload_id: str
+    name: str
+    size: int
+    sha256: str
+    language: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    user_id: str | None = None
+
+
+class FileReader(Protocol):
+    def read(self, path: Path, file: FileIn) -> list[DocumentIn]:
+        """The documents in a file; its name says the format. Blocking; safe to call from several threads.
+
+        Reading happens in another process, within bounds of time and memory.
+
+        Raises:
+            InvalidRequest: the file cannot be read; the message names the file and says why.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
 class Chunk:
-    """A passage of a document. `start` and `end` are its characters in the document's text."""
+    """A passage of a document. `start` and `end` are its characters in the document's text.
+
+    `headings` stand above it, outermost first; `page` is the one on which it starts, from 1.
+    """
 
     id: str
     document_id: str
@@ -192,87 +268,47 @@ class Chunk:
     text: str
     start: int
     end: int
-
-
-@dataclass(frozen=True)
-class Claimed:
-    """A document of a job, taken for work."""
-
-    job_id: str
-    seq: int
-    document_id: str
-    document: DocumentIn
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """A chunk with its rank's reason: BM25 (higher is better) and the share of the query it covers (0 to 1)."""
-
-    chunk_id: str
-    score: float
-    coverage: float
-
-
-@dataclass(frozen=True)
-class StoredChunk:
-    chunk: Chunk
-    title: str | None
-    uri: str | None
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-
-class Ledger(Protocol):
-    """The source of truth: documents, chunks, words and jobs. Blocking; safe to call from several threads."""
-
-    def enqueue(self, documents: Sequence[tuple[str, DocumentIn]]) -> Job: ...
-    def claim(self, limit: int) -> list[Claimed]: ...
-    def unchanged(self, document_id: str, content_hash: str) -> bool: ...
-    def finish(self, item: Claimed, error: str | None) -> None: ...
-    def resume(self) -> None:
-        """Puts work that a dead process had claimed back into the queue."""
-        ...
-
-    def job(self, job_id: str) -> Job: ...
-    def cancel(self, job_id: str) -> Job: ...
-
-    def replace(
-        self,
-        document_id: str,
-        document: DocumentIn,
-        content_hash: str,
-        chunks: Sequence[Chunk],
-        terms: Sequence[str],
-    ) -> list[str]:
-        """Switches the document to its new content in one transaction; returns chunk ids that are gone."""
-        ...
-
-    def delete(self, document_id: str) -> list[str]:
-        """Returns the chunk ids that are gone. Raises: DocumentNotFound."""
-        ...
-
-    def document(self, document_id: str) -> Document: ...
-    def documents(self, after: str | None, limit: int) -> DocumentPage: ...
-    def chunks(self, ids: Sequence[str]) -> dict[str, StoredChunk]: ...
-    def chunk_ids(self) -> list[str]: ...
-    def match(self, terms: Sequence[str], limit: int, filter: dict[str, Any] | None) -> list[Ranked]: ...
-    def coverage(self, terms: Sequence[str], ids: Sequence[str]) -> dict[str, float]: ...
-    def counts(self) -> tuple[int, int, int]:
-        """Documents, chunks, documents that wait in jobs."""
-        ...
-
-    def remember(self, key: str, value: str) -> None: ...
-    def recall(self, key: str) -> str | None: ...
-    def close(self) -> None: ...
+    headings: tuple[str, ...] = ()
+    page: int | None = None
 
 
 class VectorStore(Protocol):
-    """Vectors by chunk id, for one embedding model. Blocking; safe to call from several threads."""
+    """Vectors by chunk id, made by one embedding model. Blocking; safe to call from several threads.
 
-    def upsert(self, ids: Sequence[str], vectors: Sequence[Vector], metadatas: Sequence[dict[str, Any]]) -> None: ...
-    def delete(self, ids: Sequence[str]) -> None: ...
-    def query(self, vector: Vector, limit: int, filter: dict[str, Any] | None) -> list[tuple[str, float]]:
-        """(chunk id, cosine similarity), best first."""
+    Every method raises IndexUnavailable where the store cannot be used.
+    """
+
+    def upsert(self, ids: Sequence[str], vectors: Sequence[Vector], metadatas: Sequence[dict[str, Any]]) -> None:
+        """The metadata replaces what was there. A repeated call changes nothing."""
+        ...
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Ids that are not there are passed over."""
+        ...
+
+    def query(self, vector: Vector, limit: int, filter: Filter | None) -> list[tuple[str, float]]:
+        """(chunk id, cosine similarity), best first; the filter is on the metadata given to `upsert`."""
         ...
 
     def ids(self) -> set[str]: ...
+    def count(self) -> int: ...
+
+
+class VectorStores(Protocol):
+    """Where vectors are kept: a collection for each embedding model's fingerprint. Blocking."""
+
+    def open(self, fingerprint: str) -> VectorStore:
+        """The collection, made where there is none.
+
+        A damaged one is put aside and an empty one is made: what is missing shows in `ids`.
+
+        Raises:
+            IndexUnavailable: it cannot be reached now; a later call may work.
+        """
+        ...
+
+    def drop(self, fingerprint: str) -> None:
+        """Removes the collection; none there is no error. Raises: IndexUnavailable."""
+        ...
+
     def close(self) -> None: ...

@@ -124,11 +124,11 @@ class LocalAnswerbox:
         return self._library
 
     async def _opened(self, folder: DataFolder) -> Library:
-        opened = await library(self._settings, folder, self._embedder)
+        opened = library(self._settings, folder, self._embedder)
         await opened.start()
         if self._settings.seed_docs:
             await seed(opened)
-            await _idle(opened)
+        await _idle(opened)
         return opened
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
@@ -144,7 +144,7 @@ async def _finished(documents: Library, asked: DocumentsRequest) -> dict[str, An
 
 
 async def _idle(documents: Library) -> None:
-    while (await documents.info()).waiting:
+    while (info := await documents.info()).waiting or info.vectors == "rebuilding":
         await asyncio.sleep(POLL_S)
 
 

@@ -74,6 +74,28 @@ class Settings(BaseSettings):
         0.3, ge=0, le=1, description="The same where only the words were searched, not the meaning."
     )
     chunk_tokens: int = Field(220, ge=32, le=2000, description="Longest passage, in tokens of the embedding model.")
+    chunk_overlap: int = Field(0, ge=0, le=500, description="Tokens that a passage shares with the one before it.")
+    isolation: bool = Field(
+        False,
+        description="Whether documents with a `user_id` are found by that user's questions only, and listed to "
+        "no other.",
+    )
+    chroma_url: str | None = Field(
+        None, pattern=r"^https?://", description="A Chroma server that holds the vectors instead of the data folder."
+    )
+    chroma_timeout_s: float = Field(
+        5.0, gt=0, le=120, description="Longest wait for an answer of that server, seconds."
+    )
+    reranker_model: str | None = Field(
+        None, description="A cross-encoder of BentoML's model store that orders the best passages anew, or `fake`."
+    )
+    max_upload_bytes: int = Field(
+        32 * 2**20, ge=1024, le=2**31, description="Longest multipart body of files for POST /documents, bytes."
+    )
+    reading_timeout_s: float = Field(60.0, ge=1, le=3_600, description="Longest time to read one file, seconds.")
+    reading_memory_mb: int = Field(
+        1_024, ge=256, le=65_536, description="Most memory that the process which reads files may take, MiB."
+    )
 
     engine: Literal["auto", "openvino", "transformers", "continuous"] = Field(
         "auto",

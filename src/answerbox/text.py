@@ -52,6 +52,14 @@ def terms(text: str) -> list[str]:
     return [stem(word) for word in _WORD.findall(text.lower())]
 
 
+BEGINNING = 5
+"""Letters: Russian stems of one word still differ in their ends where a vowel of the root comes and goes."""
+
+
+def beginning(stem: str) -> str:
+    return stem[:BEGINNING]
+
+
 def content_terms(text: str) -> list[str]:
     """The stems of the words that carry the meaning, each once, in order of first use.
 
@@ -60,6 +68,17 @@ def content_terms(text: str) -> list[str]:
     words = _WORD.findall(text.lower())
     kept = [word for word in words if word.replace("ё", "е") not in STOP_WORDS] or words
     return list(dict.fromkeys(stem(word) for word in kept))
+
+
+def content_pairs(text: str) -> list[tuple[str, str]]:
+    """The stems of neighbouring words, but for two that both carry only grammar."""
+    words = _WORD.findall(text.lower())
+    grammar = [word.replace("ё", "е") in STOP_WORDS for word in words]
+    return [
+        (stem(words[place]), stem(words[place + 1]))
+        for place in range(len(words) - 1)
+        if not (grammar[place] and grammar[place + 1])
+    ]
 
 
 def is_heading(text: str) -> bool:

@@ -60,7 +60,7 @@ def handbook(tmp_path: Path) -> Path:
 def test_a_folder_is_indexed_with_its_markdown_text_and_json_lines(fakes: Live, handbook: Path) -> None:
     done = answerbox("ingest", handbook, "--url", fakes.url)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "4 documents read, 0 failed" in done.stdout
+    assert "3 files sent, 0 failed" in done.stdout
     for name, title in (("zebras.md", "About zebras"), ("deep/okapi.txt", "okapi"), ("cli-quokka", None)):
         found = fakes.get(f"/documents/{name}").json()
         assert (found["document_id"], found["title"]) == (name, title)
@@ -68,14 +68,29 @@ def test_a_folder_is_indexed_with_its_markdown_text_and_json_lines(fakes: Live, 
 
 def test_broken_files_are_named_and_the_others_are_indexed(fakes: Live, handbook: Path) -> None:
     (handbook / "bad.jsonl").write_text('{"id": "cli-good", "text": "fine"}\n{"id": "cli-bad"}\n')
-    (handbook / "bad.txt").write_bytes(b"caf\xe9")
+    (handbook / "bad.txt").write_bytes(bytes(range(256)))
     (handbook / "wombat.md").write_text("The wombat digs.")
     done = answerbox("ingest", handbook, "--url", fakes.url)
     assert done.returncode == 1
     failures = [line for line in done.stdout.splitlines() if line.startswith("failed: ")]
-    assert [name for name in ("bad.jsonl', line 2", "bad.txt' is not UTF-8") if name not in "\n".join(failures)] == []
+    assert [name for name in ("bad.jsonl', line 2", "'bad.txt'") if name not in "\n".join(failures)] == []
     assert len(failures) == 2
     assert fakes.get("/documents/wombat.md").status_code == 200
+
+
+def test_of_a_folder_only_what_matches_is_sent(fakes: Live, handbook: Path) -> None:
+    (handbook / "deep" / "gnu.txt").write_text("The gnu wanders.")
+    done = answerbox("ingest", handbook, "--glob", "deep/*", "--user-id", "glob", "--url", fakes.url)
+    assert "2 files sent, 0 failed" in done.stdout
+    assert fakes.get("/documents/deep/gnu.txt?user_id=glob").json()["title"] == "gnu"
+    assert fakes.get("/documents/zebras.md?user_id=glob").status_code == 404
+
+
+def test_a_reindex_says_how_many_passages_it_covers(fakes: Live, handbook: Path) -> None:
+    answerbox("ingest", handbook, "--url", fakes.url)
+    done = answerbox("reindex", "--url", fakes.url)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "passages have vectors of the present model" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["nothing-here", "picture.png"])

@@ -18,7 +18,7 @@ LIMIT = 2_000
 
 
 def edge(inner: App) -> Edge:
-    return Edge(inner, max_body_bytes=LIMIT)
+    return Edge(inner, max_body_bytes=LIMIT, max_upload_bytes=3 * LIMIT)
 
 
 async def ask(inner: App, method: str = "POST", path: str = "/llm_query", **options: Any) -> Call:
@@ -52,6 +52,24 @@ async def test_a_body_over_the_limit_is_refused(declared: bool, size: int, statu
     assert len(inner.bodies) == (status == 200)
     if status == 413:
         assert call.problem()["code"] == "payload_too_large"
+
+
+FORM = {"content-type": "multipart/form-data; boundary=x"}
+
+
+@pytest.mark.parametrize(("size", "status"), [(3 * LIMIT, 200), (3 * LIMIT + 1, 413)], ids=["at-limit", "over"])
+async def test_a_form_with_files_has_a_limit_of_its_own_and_is_passed_on_piece_by_piece(size: int, status: int) -> None:
+    inner = Inner()
+    half = size // 2
+    parts = [b"x" * half, b"x" * (size - half)]
+    call = await ask(inner, path="/documents", parts=parts, headers=FORM)
+    assert call.status == status
+    assert inner.bodies == ([b"".join(parts)] if status == 200 else [])
+
+
+async def test_a_form_is_refused_where_no_files_are_taken() -> None:
+    call = await ask(Inner(), headers=FORM, body=b"x")
+    assert (call.status, call.problem()["code"]) == (415, "unsupported_media_type")
 
 
 async def test_a_declared_length_over_the_limit_is_refused_before_a_byte_is_read() -> None:

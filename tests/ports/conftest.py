@@ -15,6 +15,7 @@ from answerbox.app import local_generator
 from answerbox.ports import Generator
 from answerbox.settings import Settings
 from tests.openai_server import connected
+from tests.ports.chroma_run import chroma_run
 from tests.ports.transformers_serve import MODEL, transformers_serve
 
 ENGINES = ("fake", "openvino", "transformers", "continuous")
@@ -84,6 +85,12 @@ def generator(request: pytest.FixtureRequest) -> Generator:
     """Those, and a server that speaks OpenAI's protocol."""
     found: Generator = request.getfixturevalue(request.param)
     return found
+
+
+@pytest.fixture(scope="session")
+def chroma_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with chroma_run(tmp_path_factory.mktemp("chroma-run")) as server:
+        yield server.url
 
 
 @pytest.fixture(scope="session")

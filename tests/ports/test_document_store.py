@@ -1,4 +1,4 @@
-"""Every `DocumentStore` keeps the port's promises. In one process there is one: `Library`, here over Chroma."""
+"""Every `DocumentStore` keeps the port's promises. In one process there is one: `Library`, over each store."""
 
 from __future__ import annotations
 
@@ -8,28 +8,27 @@ from pathlib import Path
 
 import pytest
 
-from answerbox.adapters.chroma_vectors import ChromaVectors
+from answerbox.adapters.chroma_folder import ChromaFolder
+from answerbox.adapters.chroma_server import ChromaServer
 from answerbox.adapters.fakes import FakeEmbedder
-from answerbox.adapters.sqlite_ledger import SqliteLedger
 from answerbox.contracts import DocumentIn, Job
-from answerbox.documents.chunking import Chunker
-from answerbox.documents.library import Library
 from answerbox.errors import Conflict, DocumentNotFound, JobNotFound
 from answerbox.ports import DocumentStore, SearchQuery
-from tests.doubles import MemoryVectors, turn
+from tests.doubles import turn
+from tests.unit.documents.library_kit import MODEL, Kit
 
 
-@pytest.fixture(params=["memory", "chroma"])
+@pytest.fixture(params=["memory", "folder", "server"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[DocumentStore]:
-    library = Library(
-        ledger=SqliteLedger(tmp_path / "ledger"),
-        vectors=MemoryVectors() if request.param == "memory" else ChromaVectors(tmp_path / "chroma", "fake-1"),
-        embedder=FakeEmbedder(),
-        chunker=Chunker(lambda text: len(text.split()), 20),
-    )
-    await library.start()
-    yield library
-    await library.stop()
+    kit = Kit(tmp_path, capacity=20)
+    if request.param == "folder":
+        kit.stores = ChromaFolder(tmp_path / "chroma")
+    if request.param == "server":
+        kit.stores = ChromaServer(request.getfixturevalue("chroma_url"), 5.0)
+    async with kit.running() as library:
+        yield library
+        if request.param == "server":
+            kit.stores.drop(kit.embedder.fingerprint)
 
 
 async def add(store: DocumentStore, *documents: DocumentIn) -> Job:
@@ -45,7 +44,9 @@ async def add(store: DocumentStore, *documents: DocumentIn) -> Job:
 
 async def query(store: DocumentStore, text: str, top_k: int = 5, **filter: str) -> list[str]:
     [vector] = await FakeEmbedder().embed([text], "query")
-    return [hit.document_id for hit in await store.search(SearchQuery(text, top_k, vector, filter or None))]
+    found = await store.search(SearchQuery(text, top_k, vector, MODEL, filter or None))
+    assert found.degraded == []
+    return [hit.document_id for hit in found.sources]
 
 
 BREAD = DocumentIn(id="bread", text="Bread is baked at six.", metadata={"team": "a"})
@@ -57,7 +58,7 @@ async def test_what_is_added_is_found_and_counted(store: DocumentStore) -> None:
     assert (await query(store, "When is bread baked?"))[0] == "bread"
     assert await query(store, "When is bread baked?", top_k=1) == ["bread"]
     info = await store.info()
-    assert (info.documents, info.chunks, info.embedded, info.waiting, info.embedder) == (2, 2, 2, 0, "fake")
+    assert (info.documents, info.chunks, info.embedded, info.waiting, info.embedder) == (2, 2, 2, 0, "moody")
 
 
 async def test_a_filter_holds_for_words_and_vectors(store: DocumentStore) -> None:

@@ -132,12 +132,12 @@ def test_an_identifier_in_bounds_is_taken(user: str) -> None:
         pytest.param({"ключ": 1}, id="cyrillic-key"),
         pytest.param({"team": None}, id="null"),
         pytest.param({"team": ["a"]}, id="list"),
-        pytest.param({"team": {"$ne": "a"}}, id="operator"),
+        pytest.param({"team": {"$regex": "a"}}, id="unknown-operator"),
         pytest.param({"team": "x" * 1001}, id="long-value"),
-        pytest.param({f"k{n}": n for n in range(33)}, id="33-keys"),
+        pytest.param({f"k{n}": n for n in range(65)}, id="65-keys"),
     ],
 )
-def test_a_filter_that_is_no_plain_metadata_is_refused(filter: dict[str, Any]) -> None:
+def test_a_filter_that_is_none_is_refused(filter: dict[str, Any]) -> None:
     assert all(name.startswith("filter") for name in fields(refused(RagRequest, ask(filter=filter))))
 
 

@@ -85,6 +85,7 @@ def test_only_failures_that_may_pass_are_retryable() -> None:
         "overloaded",
         "generator_unavailable",
         "embedder_unavailable",
+        "reranker_unavailable",
         "index_unavailable",
         "bad_upstream",
         "deadline_exceeded",

@@ -8,7 +8,9 @@ a way of their own: `bento_generator.py`.
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import aiohttp
@@ -19,13 +21,16 @@ from answerbox.errors import (
     BadUpstream,
     EmbedderUnavailable,
     IndexUnavailable,
+    RerankerUnavailable,
     Unavailable,
     from_wire,
 )
 from answerbox.ports import (
     EmbedderInfo,
+    FileIn,
     IndexInfo,
     SearchQuery,
+    SearchResult,
     TextKind,
     Vector,
 )
@@ -65,6 +70,18 @@ class RemoteEmbedder:
         return vectors
 
 
+class RemoteReranker:
+    def __init__(self, service: Any) -> None:
+        self._service = service
+        self._places = asyncio.Semaphore(IN_FLIGHT)
+
+    async def score(self, question: str, texts: Sequence[str]) -> list[float]:
+        async with self._places:
+            arguments = {"question": question, "texts": list(texts)}
+            scores: list[float] = await call_service(self._service, "score", RerankerUnavailable, **arguments)
+        return scores
+
+
 class RemoteDocumentStore:
     def __init__(self, service: Any) -> None:
         self._service = service
@@ -76,13 +93,21 @@ class RemoteDocumentStore:
     async def probe(self) -> dict[str, Any]:
         return await probe_service(self._service, IndexUnavailable)
 
-    async def search(self, query: SearchQuery) -> list[Source]:
-        hits = await self._do("search", query=query.to_wire())
-        return [Source.model_validate(hit) for hit in hits]
+    async def search(self, query: SearchQuery) -> SearchResult:
+        found = await self._do("search", query=query.to_wire())
+        return SearchResult([Source.model_validate(hit) for hit in found["sources"]], found["degraded"])
 
-    async def add(self, documents: Sequence[DocumentIn]) -> Job:
+    async def add(self, documents: Sequence[DocumentIn], idempotency_key: str | None = None) -> Job:
         wire = [document.model_dump(mode="json") for document in documents]
-        return Job.model_validate(await self._do("add", documents=wire))
+        return Job.model_validate(await self._do("add", documents=wire, idempotency_key=idempotency_key or ""))
+
+    async def add_files(self, files: Sequence[FileIn], idempotency_key: str | None = None) -> Job:
+        wire = [asdict(file) for file in files]
+        return Job.model_validate(await self._do("add_files", files=wire, idempotency_key=idempotency_key or ""))
+
+    async def put_upload(self, upload_id: str, offset: int, data: bytes) -> None:
+        text = base64.b64encode(data).decode("ascii")
+        await self._do("put_upload", upload_id=upload_id, offset=offset, data=text)
 
     async def job(self, job_id: str) -> Job:
         return Job.model_validate(await self._do("job", job_id=job_id))
@@ -90,15 +115,19 @@ class RemoteDocumentStore:
     async def cancel(self, job_id: str) -> Job:
         return Job.model_validate(await self._do("cancel_job", job_id=job_id))
 
-    async def documents(self, after: str | None, limit: int) -> DocumentPage:
-        page = await self._do("documents", after=after or "", limit=limit)
+    async def reindex(self) -> Job:
+        return Job.model_validate(await self._do("reindex"))
+
+    async def documents(self, after: str | None, limit: int, user_id: str | None = None) -> DocumentPage:
+        page = await self._do("documents", after=after or "", limit=limit, user_id=user_id or "")
         return DocumentPage.model_validate(page)
 
-    async def document(self, document_id: str) -> Document:
-        return Document.model_validate(await self._do("document", document_id=document_id))
+    async def document(self, document_id: str, user_id: str | None = None) -> Document:
+        found = await self._do("document", document_id=document_id, user_id=user_id or "")
+        return Document.model_validate(found)
 
-    async def delete(self, document_id: str) -> None:
-        await self._do("delete", document_id=document_id)
+    async def delete(self, document_id: str, user_id: str | None = None) -> None:
+        await self._do("delete", document_id=document_id, user_id=user_id or "")
 
     async def _do(self, method: str, **arguments: Any) -> Any:
         async with self._places:

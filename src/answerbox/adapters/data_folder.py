@@ -36,6 +36,10 @@ class DataFolder:
     def vectors(self) -> Path:
         return self.path / "chroma"
 
+    @property
+    def uploads(self) -> Path:
+        return self.path / "uploads"
+
     def release(self) -> None:
         self._lock.close()
 

@@ -96,6 +96,14 @@ class FakeEmbedder:
         return [_vector(text) for text in texts]
 
 
+class FakeReranker:
+    """Counts the question's words; equal counts prefer the shorter text."""
+
+    def rank(self, question: str, texts: Sequence[str]) -> list[float]:
+        wanted = set(terms(question))
+        return [len(wanted & set(terms(text))) - len(text) / 1e6 for text in texts]
+
+
 def _vector(text: str) -> Vector:
     vector = [0.0] * DIMENSION
     for word in terms(text):

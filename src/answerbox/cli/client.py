@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import httpx
 
@@ -33,8 +33,17 @@ class Client:
         Raises:
             AnswerboxError: the service's problem, as its own class; Unavailable where there is no service.
         """
+        return self._send(method, path, json=body)
+
+    def upload(
+        self, path: str, files: list[tuple[str, tuple[str, IO[bytes], str]]], data: dict[str, str], key: str
+    ) -> dict[str, Any]:
+        """The JSON of the answer to a form with files. Raises as `call` does."""
+        return self._send("POST", path, files=files, data=data, headers={"Idempotency-Key": key})
+
+    def _send(self, method: str, path: str, **body: Any) -> dict[str, Any]:
         try:
-            response = self._http.request(method, path, json=body)
+            response = self._http.request(method, path, **body)
         except httpx.HTTPError as exc:
             raise self._down(exc) from exc
         if response.is_error:

@@ -1,85 +1,132 @@
-"""Files into a running service, with a progress bar."""
+"""Files into a running service, which reads them: with a progress bar and a summary."""
 
 from __future__ import annotations
 
+import mimetypes
 import time
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 from rich.console import Console
 from rich.progress import Progress
+from rich.table import Table
 
 from answerbox.cli.client import Client
-from answerbox.contracts import DocumentIn
-from answerbox.documents.reading import find, read
+from answerbox.documents.reading import find
 from answerbox.errors import AnswerboxError, InvalidRequest
 
 BATCH = 50
-BATCH_CHARS = 1_000_000
+BATCH_BYTES = 8 * 2**20
 POLL_S = 0.2
 
 
-def ingest(client: Client, paths: list[Path], out: Console) -> int:
+@dataclass
+class Named:
+    path: Path
+    name: str
+    size: int
+
+
+@dataclass
+class Tally:
+    indexed: int = 0
+    failed: int = 0
+    bytes: int = 0
+
+
+def ingest(client: Client, paths: list[Path], out: Console, glob: str | None = None, user_id: str | None = None) -> int:
     """Returns how many files or documents failed; each is named with its reason, the others go on.
 
     Raises:
-        InvalidRequest: a path that does not exist or is no document.
+        InvalidRequest: a path that does not exist or is of no known format.
         AnswerboxError: the service cannot be used.
     """
-    failed: list[str] = []
-    documents = list(_readable(_files(paths), failed))
+    failures: list[str] = []
+    files = list(_readable(paths, glob, failures))
+    tallies: dict[str, Tally] = {}
     with Progress(console=out, transient=True) as progress:
-        bar = progress.add_task("indexing", total=len(documents))
-        for batch in _batches(documents):
-            failed += _index(client, batch, lambda count: progress.advance(bar, count))
-    for reason in failed:
+        bar = progress.add_task("indexing", total=len(files))
+        for batch in _batches(files):
+            failures += _index(client, batch, user_id, tallies)
+            progress.advance(bar, len(batch))
+    for reason in failures:
         out.print(f"failed: {reason}", markup=False, style="red")
-    out.print(f"{len(documents)} documents read, {len(failed)} failed")
-    return len(failed)
+    out.print(_summary(tallies))
+    out.print(f"{len(files)} files sent, {len(failures)} failed")
+    return len(failures)
 
 
-def _files(paths: list[Path]) -> list[tuple[Path, Path | None]]:
-    """Each file and the folder that its id is relative to."""
-    found: list[tuple[Path, Path | None]] = []
+def _readable(paths: list[Path], glob: str | None, failures: list[str]) -> Iterator[Named]:
+    """Each file under the name that it gets: its path below the folder that was named."""
     for path in paths:
-        found += [(file, path if path.is_dir() else None) for file in find([path])]
-    return found
+        for file in find([path], glob):
+            name = file.relative_to(path).as_posix() if path.is_dir() else file.name
+            try:
+                with file.open("rb"):
+                    yield Named(file, name, file.stat().st_size)
+            except OSError as exc:
+                failures.append(f"{name}: cannot be opened ({exc.strerror})")
 
 
-def _readable(files: Iterable[tuple[Path, Path | None]], failed: list[str]) -> Iterator[DocumentIn]:
-    for file, root in files:
-        try:
-            yield from read(file, root)
-        except InvalidRequest as exc:
-            failed.append(exc.message)
+def _batches(files: list[Named]) -> Iterator[list[Named]]:
+    """At most `BATCH` files and, but for a single large one, `BATCH_BYTES`; no name twice."""
+    batch: list[Named] = []
+    for file in files:
+        full = len(batch) == BATCH or sum(other.size for other in batch) + file.size > BATCH_BYTES
+        if batch and (full or any(other.name == file.name for other in batch)):
+            yield batch
+            batch = []
+        batch.append(file)
+    if batch:
+        yield batch
 
 
-def _batches(documents: list[DocumentIn]) -> Iterator[list[DocumentIn]]:
-    """At most `BATCH` documents and, but for a single long one, `BATCH_CHARS` characters."""
-    rest = iter(documents)
-    while batch := list(islice(rest, BATCH)):
-        part: list[DocumentIn] = []
-        for document in batch:
-            if part and sum(len(d.text) for d in part) + len(document.text) > BATCH_CHARS:
-                yield part
-                part = []
-            part.append(document)
-        yield part
-
-
-def _index(client: Client, batch: list[DocumentIn], advance: Callable[[int], None]) -> list[str]:
-    body = {"documents": [document.model_dump(mode="json", exclude_none=True) for document in batch]}
+def _index(client: Client, batch: list[Named], user_id: str | None, tallies: dict[str, Tally]) -> list[str]:
     try:
-        job = client.call("POST", "/documents", body)
+        job = _send(client, batch, user_id)
     except InvalidRequest as exc:
-        return [f"{len(batch)} documents were refused: {exc.message}"]
-    done = 0
+        if len(batch) > 1:  # one of them is to blame; the others need not suffer
+            return [reason for file in batch for reason in _index(client, [file], user_id, tallies)]
+        _count(tallies, batch[0], failed=True)
+        return [f"{batch[0].name}: {exc.message}"]
     while not job["finished_at"]:
         time.sleep(POLL_S)
         job = client.call("GET", f"/jobs/{job['job_id']}")
-        advance(job["done"] - done)
-        done = job["done"]
     if job["status"] == "cancelled":
         raise AnswerboxError(f"The job {job['job_id']} was cancelled.")
+    wrong = {error["document_id"] for error in job["errors"]}
+    for file in batch:
+        _count(tallies, file, failed=file.name in wrong)
     return [f"{error['document_id']}: {error['message']}" for error in job["errors"]]
+
+
+def _send(client: Client, batch: list[Named], user_id: str | None) -> dict[str, Any]:
+    opened = [file.path.open("rb") for file in batch]
+    try:
+        parts: list[tuple[str, tuple[str, IO[bytes], str]]] = [
+            ("files", (file.name, handle, mimetypes.guess_type(file.name)[0] or "application/octet-stream"))
+            for file, handle in zip(batch, opened, strict=True)
+        ]
+        return client.upload("/documents", parts, {"user_id": user_id} if user_id else {}, uuid.uuid4().hex)
+    finally:
+        for handle in opened:
+            handle.close()
+
+
+def _count(tallies: dict[str, Tally], file: Named, failed: bool) -> None:
+    tally = tallies.setdefault(file.path.suffix.lower() or "none", Tally())
+    tally.bytes += file.size
+    if failed:
+        tally.failed += 1
+    else:
+        tally.indexed += 1
+
+
+def _summary(tallies: dict[str, Tally]) -> Table:
+    table = Table("format", "files", "failed", "size, kB")
+    for suffix, tally in sorted(tallies.items()):
+        table.add_row(suffix, str(tally.indexed + tally.failed), str(tally.failed), f"{tally.bytes / 1000:.1f}")
+    return table

@@ -1,4 +1,4 @@
-"""answerbox: serve | models | ingest | ask | openapi. One line for a failure, on stderr, and exit code 1."""
+"""answerbox: serve | models | ingest | ask | eval | openapi. One line for a failure, on stderr, and exit code 1."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from answerbox import __version__
 from answerbox.cli import models
 from answerbox.cli.client import Client
 from answerbox.cli.ingest import ingest as ingest_paths
+from answerbox.cli.reindex import reindex as run_reindex
 from answerbox.errors import AnswerboxError
 
 app = typer.Typer(
@@ -43,10 +44,23 @@ def serve(
 
 
 @app.command()
-def ingest(paths: list[Path], url: Url = LOCAL) -> None:
-    """Give files and folders (.md, .txt, .jsonl) to a running service."""
+def ingest(
+    paths: list[Path],
+    url: Url = LOCAL,
+    glob: Annotated[str | None, typer.Option(help="Of folders, only files that match: '*.md', 'manual/*'.")] = None,
+    user_id: Annotated[str | None, typer.Option(help="Whose documents they are.")] = None,
+) -> None:
+    """Give files and folders to a running service, which reads and indexes them."""
     with Client(url) as client:
-        failed = ingest_paths(client, paths, out)
+        failed = ingest_paths(client, paths, out, glob, user_id)
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def reindex(url: Url = LOCAL) -> None:
+    """Make all vectors anew with the embedding model that is set now; the old ones serve until then."""
+    with Client(url) as client:
+        failed = run_reindex(client, out)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -66,6 +80,33 @@ def ask(
                 for number, source in enumerate(data["response"]["meta"].get("sources", []), start=1):
                     place = source["title"] or source["document_id"]
                     out.print(f"[{number}] {place} ({source['score']:.2f})", markup=False, style="dim")
+
+
+@app.command("eval")
+def evaluate(
+    dataset: Annotated[
+        Path, typer.Argument(help="A folder of documents.LANG.jsonl, questions.LANG.jsonl and unanswerable.LANG.jsonl.")
+    ],
+    url: Url = LOCAL,
+    languages: Annotated[str | None, typer.Option(help="Only these: en,ru. None: all that there are.")] = None,
+    questions: Annotated[int | None, typer.Option(min=1, help="At most so many of each kind and language.")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Requests at a time.")] = 4,
+    ingest: Annotated[bool, typer.Option(help="Whether the documents are indexed first; else they are there.")] = True,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the documents in the service.")] = False,
+    json_: Annotated[Path | None, typer.Option("--json", help="Write every question's row here.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with figures, plots and wrong answers here.")] = None,
+    compare: Annotated[Path | None, typer.Option(help="An earlier --json file, to compare with.")] = None,
+) -> None:
+    """Measure how well a running service finds and answers, with questions whose answers are known."""
+    from answerbox.cli.evaluate import Files
+    from answerbox.cli.evaluate import evaluate as run
+    from answerbox.evaluation.run import Plan
+
+    wanted = [code.strip() for code in languages.split(",") if code.strip()] if languages else None
+    plan = Plan(searches=questions, answers=questions, unanswerable=questions, concurrency=concurrency)
+    with Client(url) as client:
+        failed = run(client, dataset, wanted, plan, Files(json_, html, compare), out, ingest, keep)
+    raise typer.Exit(1 if failed else 0)
 
 
 @app.command()

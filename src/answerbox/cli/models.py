@@ -18,6 +18,7 @@ out = Console()
 class Kind(StrEnum):
     generator = "generator"
     embedder = "embedder"
+    reranker = "reranker"
 
 
 @app.command("pull")
@@ -37,7 +38,7 @@ def pull(
     query_prefix: Annotated[str, typer.Option(help='Embedder: put before questions ("query: " for E5).')] = "",
     passage_prefix: Annotated[str, typer.Option(help='Embedder: put before passages ("passage: ").')] = "",
     pooling: Annotated[str, typer.Option(help="Embedder: `mean` or `cls`.")] = "mean",
-    max_tokens: Annotated[int, typer.Option(help="Embedder: longer texts are cut.", min=16)] = 512,
+    max_tokens: Annotated[int, typer.Option(help="Embedder, reranker: longer texts are cut.", min=16)] = 512,
 ) -> None:
     """Put models into the model store. What is there already is not fetched again."""
     from answerbox.adapters.model_pull import EMBEDDED, pull_embedded, pull_hub
@@ -58,6 +59,8 @@ def pull(
             "pooling": pooling,
             "max_tokens": max_tokens,
         }
+    if kind is Kind.reranker:
+        extra["max_tokens"] = max_tokens
     tag = pull_hub(hub_id, revision, kind.value, extra, _say)
     _say(f"Use it: ANSWERBOX_{kind.value.upper()}_MODEL={tag}")
 

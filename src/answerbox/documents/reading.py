@@ -1,79 +1,59 @@
-"""From files to documents: Markdown, plain text, JSON Lines."""
+"""Files of this machine: which there are, and what is in those that are trusted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from answerbox.contracts import DocumentIn
+from answerbox.documents.formats import SUFFIXES
+from answerbox.documents.formats.read import documents
 from answerbox.errors import InvalidRequest
+from answerbox.ports import FileIn
 
-SUFFIXES = (".md", ".txt", ".jsonl")
 
-
-def find(paths: Iterable[Path]) -> list[Path]:
+def find(paths: Iterable[Path], glob: str | None = None) -> list[Path]:
     """The files themselves, and every readable file below the folders, in order.
+
+    With `glob` only those whose name, or path below the folder, fits it: `*.md`, `docs/*`, `**/guide.*`.
 
     Raises:
         InvalidRequest: a path does not exist, or a file named has another suffix than `SUFFIXES`.
     """
-    found = []
+    found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file())
+            below = sorted(file for file in path.rglob("*") if _readable(file) and file.is_file())
+            found += [file for file in below if _fits(file.relative_to(path).as_posix(), glob)]
         elif not path.exists():
             raise InvalidRequest(f"There is no file {str(path)!r}.")
-        elif path.suffix not in SUFFIXES:
+        elif not _readable(path):
             raise InvalidRequest(f"{str(path)!r} is none of {', '.join(SUFFIXES)}.")
-        else:
+        elif _fits(path.name, glob):
             found.append(path)
     return found
 
 
 def read(path: Path, root: Path | None = None) -> Iterator[DocumentIn]:
-    """The documents of one file. Its name below `root` becomes the id, its first heading the title.
+    """The documents of one file, read in this process and without bounds: for files that are trusted.
 
-    A line of a `.jsonl` file is a document as `POST /documents` takes it; keys that the contract does not know
-    are refused.
+    Its name below `root` becomes the id, its first heading the title.
 
     Raises:
-        InvalidRequest: not UTF-8, blank, or a line that is no document; the message names file and line.
+        InvalidRequest: it cannot be read; the message names the file.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise InvalidRequest(f"{str(path)!r} is not UTF-8: {exc.reason} at byte {exc.start}.") from None
-    if path.suffix == ".jsonl":
-        yield from _lines(path, text)
-        return
-    if not text.strip():
-        raise InvalidRequest(f"{str(path)!r} is empty.")
     name = path.relative_to(root).as_posix() if root else path.name
-    try:
-        yield DocumentIn(id=name[-256:], title=_title(text) or path.stem[:500], uri=name, text=text)
-    except ValidationError as exc:
-        raise InvalidRequest(f"{str(path)!r}: {_fault(exc)}.") from None
+    return documents(path, FileIn(upload_id="", name=name, size=0, sha256=""))
 
 
-def _lines(path: Path, text: str) -> Iterator[DocumentIn]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            yield DocumentIn.model_validate_json(line)
-        except ValidationError as exc:
-            raise InvalidRequest(f"{str(path)!r}, line {number}: {_fault(exc)}.") from None
+def _readable(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
 
 
-def _title(text: str) -> str | None:
-    for line in text.splitlines():
-        if line.startswith("# "):
-            return line[2:].strip()[:500] or None
-    return None
-
-
-def _fault(exc: ValidationError) -> str:
-    first = exc.errors()[0]
-    return f"{'.'.join(str(part) for part in first['loc']) or 'line'}: {first['msg']}"
+def _fits(name: str, glob: str | None) -> bool:
+    """`**/` stands for any folders, and for none."""
+    if glob is None:
+        return True
+    patterns = {glob, glob.replace("**/", "")}
+    return any(fnmatchcase(text, pattern) for text in (name, name.rpartition("/")[2]) for pattern in patterns)

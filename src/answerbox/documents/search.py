@@ -1,30 +1,120 @@
-"""Two ranked lists, one by meaning and one by words, made into one."""
+"""A search: both halves of the index, seen at one moment, as one list of passages."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-RRF_K = 60
-"""Constant of reciprocal rank fusion: Cormack, Clarke, Büttcher, SIGIR 2009."""
+from answerbox import filters
+from answerbox.contracts import Source
+from answerbox.documents.identity import readers
+from answerbox.documents.ranking import Candidate, Question, candidates, distinct
+from answerbox.errors import IndexUnavailable
+from answerbox.filters import Filter, Test
+from answerbox.ledger import Ledger, Scope, Snapshot, StoredChunk
+from answerbox.ports import SearchQuery, SearchResult, Vector
+
+CANDIDATES = 50
+"""Length of each list before fusion, at least."""
+METADATA = "m."
+"""Before the keys of a document's metadata in the vector store."""
+OWNER = "owner"
+
+Nearest = Callable[[Vector, int, Filter | None], list[tuple[str, float]]]
+"""(chunk id, cosine), best first. Raises: IndexUnavailable."""
 
 
-@dataclass(frozen=True)
-class Hit:
-    """`relevance` (0 to 1) is the better of cosine similarity and covered share of the query's words."""
+@dataclass
+class Searcher:
+    ledger: Ledger
+    nearest: Nearest
+    isolation: bool
 
-    chunk_id: str
-    relevance: float
+    def search(self, query: SearchQuery, vector: Vector | None, fingerprint: str) -> SearchResult:
+        """`vector` is the question's in the space of `fingerprint`. Blocking."""
+        scope = self._scope(query)
+        degraded: list[str] = []
+        limit = max(CANDIDATES, 2 * query.top_k)
+        with self.ledger.snapshot() as now:
+            # After the snapshot: a vector that is gone by then belongs to no chunk of it that is looked for.
+            near = self._near(vector, limit, scope, degraded) if vector else None
+            ranked = _ranked(now, query, vector, near, limit, scope, fingerprint)
+            stored = now.chunks([candidate.chunk_id for candidate in ranked], scope)
+        documents = {id_: found.chunk.document_id for id_, found in stored.items()}
+        best = distinct(ranked, documents, query.top_k)
+        return SearchResult([source(stored[hit.chunk_id], hit.relevance) for hit in best], degraded)
+
+    def _scope(self, query: SearchQuery) -> Scope:
+        allowed = readers(query.user_id) if self.isolation else None
+        return Scope(filters.parsed(query.filter), allowed)
+
+    def _near(self, vector: Vector, limit: int, scope: Scope, degraded: list[str]) -> dict[str, float] | None:
+        try:
+            return dict(self.nearest(vector, limit, self._pushed_down(scope)))
+        except IndexUnavailable:
+            degraded.append("vectors")
+            return None
+
+    def _pushed_down(self, scope: Scope) -> Filter | None:
+        mine = None
+        if scope.readers is not None and self.ledger.has_owners():  # a filter costs Chroma 0.1 s in a large index
+            mine = Test(OWNER, "$in", scope.readers)
+        return filters.both(filters.prefixed(scope.filter, METADATA), mine)
 
 
-def fuse(
-    dense: Sequence[tuple[str, float]], lexical: Sequence[str], coverage: dict[str, float], limit: int
-) -> list[Hit]:
-    """Reciprocal rank fusion of chunk ids; both lists best first."""
-    points: dict[str, float] = {}
-    for ranking in ([chunk for chunk, _ in dense], list(lexical)):
-        for rank, chunk in enumerate(ranking, start=1):
-            points[chunk] = points.get(chunk, 0.0) + 1 / (RRF_K + rank)
-    cosine = dict(dense)
-    order = sorted(points, key=lambda chunk: (-points[chunk], chunk))[:limit]
-    return [Hit(chunk, round(min(1.0, max(cosine.get(chunk, 0.0), coverage.get(chunk, 0.0))), 4)) for chunk in order]
+def _ranked(
+    now: Snapshot,
+    query: SearchQuery,
+    vector: Vector | None,
+    near: dict[str, float] | None,
+    limit: int,
+    scope: Scope,
+    fingerprint: str,
+) -> list[Candidate]:
+    question = _question(now, query.text)
+    matches = [] if query.mode == "vectors" else now.match(question.terms, limit, scope)
+    if near is None or vector is None:
+        return candidates(question, matches, {}, by_meaning=False)
+    if query.mode == "vectors":
+        return _by_meaning_alone(now, question, near)
+    known = {match.chunk_id for match in matches}
+    others = [id_ for id_ in near if id_ not in known]
+    matches += now.rows(question.terms, others)
+    cosines = near | _cosines(now, [id_ for id_ in known if id_ not in near], vector, fingerprint)
+    return candidates(question, matches, cosines, by_meaning=True)
+
+
+def _question(now: Snapshot, text: str) -> Question:
+    plain = Question.of(text, {})
+    stems = {stem for pair in plain.pairs for stem in pair} | set(plain.terms)
+    return replace(plain, weights=now.weights(sorted(stems)))
+
+
+def _by_meaning_alone(now: Snapshot, question: Question, near: dict[str, float]) -> list[Candidate]:
+    found = candidates(question, now.rows(question.terms, list(near)), near, by_meaning=True)
+    alone = [replace(one, score=near[one.chunk_id], relevance=max(0.0, near[one.chunk_id])) for one in found]
+    return sorted(alone, key=lambda one: (-one.score, one.chunk_id))
+
+
+def _cosines(now: Snapshot, ids: Sequence[str], vector: Vector, fingerprint: str) -> dict[str, float]:
+    """Of unit vectors."""
+    return {
+        id_: sum(a * b for a, b in zip(vector, mine, strict=True))
+        for id_, mine in now.vectors(ids, fingerprint).items()
+    }
+
+
+def source(stored: StoredChunk, relevance: float) -> Source:
+    chunk = stored.chunk
+    return Source(
+        document_id=stored.document_id,
+        chunk_id=chunk.id,
+        title=stored.title,
+        uri=stored.uri,
+        headings=list(chunk.headings),
+        page=chunk.page,
+        start=chunk.start,
+        end=chunk.end,
+        text=chunk.text,
+        score=relevance,
+    )

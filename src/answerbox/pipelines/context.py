@@ -28,6 +28,11 @@ class RequestContext:
     def elapsed_ms(self) -> float:
         return round((time.perf_counter() - self._began) * 1000, 1)
 
+    def degrade(self, what: str) -> None:
+        """Notes what did not work as it should, once."""
+        if what not in self.degraded:
+            self.degraded.append(what)
+
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
         """Records a step, also one that fails."""

@@ -6,21 +6,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from answerbox.contracts import (
-    CitationEvent,
-    DoneEvent,
-    Event,
-    Grounding,
-    GroundingMode,
-    RagMeta,
-    RagRequest,
-    RagResponse,
-    StepEvent,
-)
+from answerbox.contracts import CitationEvent, DoneEvent, Event, Grounding, RagMeta, RagRequest, RagResponse, StepEvent
 from answerbox.pipelines.context import RequestContext
 from answerbox.pipelines.drafting import Draft, write
-from answerbox.pipelines.evidence import cite
-from answerbox.pipelines.generation import Generation
 from answerbox.pipelines.retrieval import Retriever
 from answerbox.ports import Generator
 from answerbox.text import language_of
@@ -42,43 +30,40 @@ class RagPipeline:
         async with aclosing(write(draft, self.generator, self.default_max_tokens)) as events:
             async for event in events:
                 yield event
-        citations = cite(draft.result.text, draft.sources)
-        for citation in citations:
+        for citation in draft.citations:
             yield CitationEvent(citation=citation)
-        meta = RagMeta(
-            request_id=context.request_id,
-            pipeline="rag",
-            model=draft.model.model,
-            finish_reason=draft.result.finish_reason,
-            latency_ms=context.elapsed_ms(),
-            usage=draft.result.usage,
-            steps=context.steps,
-            degraded=context.degraded,
-            sources=draft.sources,
-            citations=citations,
-            grounding=Grounding(mode=draft.mode, refused=draft.mode == "refused", score=draft.best_score),
-        )
-        yield DoneEvent(response=RagResponse(answer=draft.result.text, meta=meta))
+        yield DoneEvent(response=_response(draft))
 
     async def _retrieve(self, request: RagRequest, context: RequestContext) -> Draft:
+        """The draft with the passages that are relevant enough."""
         model = await context.deadline.run(self.generator.info())
-        language = language_of(request.question)
         top_k = request.top_k or self.default_top_k
-        found = await self.retriever.retrieve(request.question, top_k, request.filter, context)
+        found = await self.retriever.retrieve(request.question, top_k, request.filter, context, user_id=request.user_id)
         threshold = self.min_coverage if found.by_words else self.min_relevance
-        sources = [source for source in found.sources if source.score >= threshold]
-        mode: GroundingMode = "generated"
-        if not sources:
-            mode = "refused"
-        elif model.languages and language and language not in model.languages:
-            mode = "quoted"
         return Draft(
             request=request,
             context=context,
             model=model,
-            language=language,
-            sources=sources,
+            language=language_of(request.question),
+            sources=[source for source in found.sources if source.score >= threshold],
             best_score=max((source.score for source in found.sources), default=0.0),
-            mode=mode,
-            result=Generation(),
         )
+
+
+def _response(draft: Draft) -> RagResponse:
+    context, result = draft.context, draft.result
+    grounding = Grounding(mode=draft.mode, refused=draft.mode == "refused", score=draft.best_score, failed=draft.failed)
+    meta = RagMeta(
+        request_id=context.request_id,
+        pipeline="rag",
+        model=draft.model.model,
+        finish_reason=result.finish_reason,
+        latency_ms=context.elapsed_ms(),
+        usage=result.usage,
+        steps=context.steps,
+        degraded=context.degraded,
+        sources=draft.sources,
+        citations=draft.citations,
+        grounding=grounding,
+    )
+    return RagResponse(answer=result.text, meta=meta)

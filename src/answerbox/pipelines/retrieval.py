@@ -1,15 +1,20 @@
-"""Finding passages: embed the question where the embedding model speaks its language, then search."""
+"""Finding passages: embed the question where the embedding model speaks its language, search, perhaps rerank."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from answerbox.contracts import Source
-from answerbox.errors import EmbedderUnavailable
+from answerbox.contracts import SearchMode, Source
+from answerbox.errors import EmbedderUnavailable, RerankerUnavailable
 from answerbox.pipelines.context import RequestContext
-from answerbox.ports import DocumentStore, Embedder, SearchQuery, Vector
+from answerbox.ports import DocumentStore, Embedder, Reranker, SearchQuery, Vector
 from answerbox.text import language_of
+
+VECTORS, RERANKER = "vectors", "reranker"
+"""What `degraded` names."""
+RERANKED = 25
+"""Passages that a reranker looks at, at least; twice as many as are asked for."""
 
 
 @dataclass(frozen=True)
@@ -20,26 +25,55 @@ class Found:
     by_words: bool
 
 
+@dataclass(frozen=True)
+class Embedded:
+    """A question's vector, and the model that made it."""
+
+    vector: Vector
+    fingerprint: str
+
+
 @dataclass
 class Retriever:
     embedder: Embedder
     store: DocumentStore
+    reranker: Reranker | None = None
 
-    async def retrieve(self, text: str, top_k: int, filter: dict[str, Any] | None, context: RequestContext) -> Found:
+    async def retrieve(
+        self,
+        text: str,
+        top_k: int,
+        filter: dict[str, Any] | None,
+        context: RequestContext,
+        user_id: str | None = None,
+        mode: SearchMode = "hybrid",
+    ) -> Found:
         """At most `top_k` passages, best first.
 
-        When the embedder is down the words alone are searched, and `context.degraded` says so.
+        When the embedder or the index's vectors are down the words alone are searched, and when the reranker is down
+        the order is the index's; `context.degraded` says so.
 
         Raises:
             IndexUnavailable, DeadlineExceeded
         """
-        vector = await self._vector(text, context)
-        query = SearchQuery(text=text, top_k=top_k, vector=vector, filter=filter)
+        embedded = None if mode == "words" else await self._embedded(text, context)
+        query = SearchQuery(
+            text=text,
+            top_k=max(2 * top_k, RERANKED) if self.reranker else top_k,
+            vector=embedded.vector if embedded else None,
+            fingerprint=embedded.fingerprint if embedded else None,
+            filter=filter,
+            user_id=user_id,
+            mode=mode,
+        )
         with context.step("search") as step:
-            sources = await context.again(step, lambda: self.store.search(query))
-        return Found(sources, by_words=vector is None)
+            result = await context.again(step, lambda: self.store.search(query))
+        for part in result.degraded:
+            context.degrade(part)
+        sources = await self._reranked(text, result.sources, context)
+        return Found(sources[:top_k], by_words=embedded is None or VECTORS in result.degraded)
 
-    async def _vector(self, text: str, context: RequestContext) -> Vector | None:
+    async def _embedded(self, text: str, context: RequestContext) -> Embedded | None:
         with context.step("embed") as step:
             try:
                 info = await context.again(step, self.embedder.info)
@@ -48,6 +82,21 @@ class Retriever:
                     return None
                 vectors = await context.again(step, lambda: self.embedder.embed([text], "query"))
             except EmbedderUnavailable:
-                context.degraded.append("vectors")
+                context.degrade(VECTORS)
                 return None
-        return vectors[0]
+        return Embedded(vectors[0], info.fingerprint)
+
+    async def _reranked(self, text: str, sources: list[Source], context: RequestContext) -> list[Source]:
+        """Ordered anew; scores stay what they are, for they say how relevant a passage is."""
+        reranker = self.reranker
+        if reranker is None or not sources:
+            return sources
+        with context.step("rerank") as step:
+            try:
+                texts = [source.text for source in sources]
+                scores = await context.again(step, lambda: reranker.score(text, texts))
+            except RerankerUnavailable:
+                context.degrade(RERANKER)
+                return sources
+        order = sorted(range(len(sources)), key=lambda place: -scores[place])
+        return [sources[place] for place in order]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import bentoml
@@ -12,25 +13,37 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from answerbox import __version__
-from answerbox.contracts import DocumentsRequest
+from answerbox.contracts import Contract, DocumentsRequest, Identifier, Job
 from answerbox.errors import InvalidRequest, RequestNotFound
 from answerbox.pipelines.context import RequestContext
 from answerbox.service import exchange
 from answerbox.service.friendly import friendly
 from answerbox.service.openapi import openapi
+from answerbox.service.uploading import receive_files
 from answerbox.settings import load_settings
-from answerbox.validation import invalid_request, validated_json
+from answerbox.validation import invalid_request, validated, validated_json
 
 settings = load_settings()
 
 MAX_PAGE = 200
+IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 @friendly
 async def add_documents(request: Request) -> Response:
-    wanted = validated_json(DocumentsRequest, await request.body())
-    job = await _within_deadline(_service().store.add(wanted.documents))
-    return _json(job, 202, {"Location": f"/jobs/{job.job_id}"})
+    """JSON with documents, or a form with files."""
+    key = _idempotency_key(request)
+    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+        work = _add_files(request, key)
+    else:
+        wanted = validated_json(DocumentsRequest, await request.body())
+        work = _service().store.add(wanted.documents, key)
+    return _accepted(await _within_deadline(work))
+
+
+@friendly
+async def reindex(_: Request) -> Response:
+    return _accepted(await _within_deadline(_service().store.reindex()))
 
 
 @friendly
@@ -38,20 +51,20 @@ async def list_documents(request: Request) -> Response:
     limit = request.query_params.get("limit", "50")
     if not limit.isdigit() or not 1 <= int(limit) <= MAX_PAGE:
         raise invalid_request([{"field": "limit", "message": f"a number from 1 to {MAX_PAGE}"}])
-    unknown = set(request.query_params) - {"limit", "after"}
-    if unknown:
-        raise InvalidRequest(f"Unknown parameters: {', '.join(sorted(unknown))}.", hint="There are limit and after.")
-    return _json(await _within_deadline(_service().store.documents(request.query_params.get("after"), int(limit))))
+    user_id = _user(request, "limit", "after")
+    page = _service().store.documents(request.query_params.get("after"), int(limit), user_id)
+    return _json(await _within_deadline(page))
 
 
 @friendly
-async def get_document(_: Request) -> Response:
-    return _json(await _within_deadline(_service().store.document(_path_value("document_id"))))
+async def get_document(request: Request) -> Response:
+    found = _service().store.document(_path_value("document_id"), _user(request))
+    return _json(await _within_deadline(found))
 
 
 @friendly
-async def delete_document(_: Request) -> Response:
-    await _within_deadline(_service().store.delete(_path_value("document_id")))
+async def delete_document(request: Request) -> Response:
+    await _within_deadline(_service().store.delete(_path_value("document_id"), _user(request)))
     return Response(status_code=204)
 
 
@@ -102,9 +115,42 @@ documents_app = Starlette(
         Route("/documents/{document_id}", delete_document, methods=["DELETE"]),
         Route("/jobs/{job_id}", get_job, methods=["GET"]),
         Route("/jobs/{job_id}", cancel_job, methods=["DELETE"]),
+        Route("/reindex", reindex, methods=["POST"]),
         Route("/requests/{request_id}", cancel_request, methods=["DELETE"]),
     ]
 )
+
+
+async def _add_files(request: Request, key: str | None) -> Job:
+    store = _service().store
+    job: Job = await store.add_files(await receive_files(request, store), key)
+    return job
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("idempotency-key")
+    if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
+        raise invalid_request([{"field": "Idempotency-Key", "message": "1 to 128 printable ASCII characters"}])
+    return key
+
+
+def _user(request: Request, *others: str) -> str | None:
+    """The `user_id` of the query; no other parameters than these are known."""
+    known = (*others, "user_id")
+    unknown = set(request.query_params) - set(known)
+    if unknown:
+        raise InvalidRequest(
+            f"Unknown parameters: {', '.join(sorted(unknown))}.", hint=f"There are: {', '.join(known)}."
+        )
+    return validated(_Reader, {"user_id": request.query_params.get("user_id")}).user_id
+
+
+class _Reader(Contract):
+    user_id: Identifier | None = None
+
+
+def _accepted(job: Job) -> Response:
+    return _json(job, 202, {"Location": f"/jobs/{job.job_id}"})
 
 
 def _service() -> Any:

@@ -38,14 +38,16 @@ class EdgeService(bentoml.Service):  # type: ignore[misc]
     def to_asgi(self, is_main: bool = True) -> Any:
         app = super().to_asgi(is_main=is_main)
         if is_main:
-            app.add_middleware(Edge, max_body_bytes=load_settings().max_body_bytes)
+            settings = load_settings()
+            app.add_middleware(Edge, max_body_bytes=settings.max_body_bytes, max_upload_bytes=settings.max_upload_bytes)
         return app
 
 
 class Edge:
-    def __init__(self, app: App, max_body_bytes: int) -> None:
+    def __init__(self, app: App, max_body_bytes: int, max_upload_bytes: int) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
+        self._max_upload_bytes = max_upload_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -57,9 +59,16 @@ class Edge:
         answer = Answer(send, this)
         try:
             route, this.path_values = match(scope["method"], scope["path"])
-            body = await self._body(route.method, headers, receive)
+            if route.takes_files and _kind(headers) == b"multipart/form-data":
+                self._check_length(headers, self._max_upload_bytes)
+                body = _Body(receive, self._max_upload_bytes)
+            else:
+                self._check_type(route.method, headers)
+                self._check_length(headers, self._max_body_bytes)
+                body = _Body(receive, self._max_body_bytes)
+                await body.read_all()
             # Metrics and logs below see the template: an id in a label would be a new series for each.
-            await self._pass({**scope, "path": route.template}, body, receive, answer, this)
+            await self._pass({**scope, "path": route.template}, body, answer, this)
         except ClientGone:
             log.info("request %s: the client has gone", this.request_id)
         except AnswerboxError as exc:
@@ -68,54 +77,90 @@ class Edge:
             log.exception("request %s failed", this.request_id)
             await answer.fail(InternalError("unexpected"))
 
-    async def _body(self, method: str, headers: dict[bytes, bytes], receive: Receive) -> bytes:
-        if method == "POST":
-            kind = headers.get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
-            if kind != b"application/json":
-                raise UnsupportedMediaType("The body must be JSON.", hint="Send Content-Type: application/json.")
+    def _check_type(self, method: str, headers: dict[bytes, bytes]) -> None:
+        if method == "POST" and _kind(headers) != b"application/json":
+            raise UnsupportedMediaType("The body must be JSON.", hint="Send Content-Type: application/json.")
+
+    def _check_length(self, headers: dict[bytes, bytes], limit: int) -> None:
         declared = headers.get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self._max_body_bytes:
-            raise self._too_large()
-        body = b""
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            body += bytes(message.get("body", b""))
-            if len(body) > self._max_body_bytes:
-                raise self._too_large()
-            if not message.get("more_body"):
-                return body
+        if declared.isdigit() and int(declared) > limit:
+            raise _too_large(limit)
 
-    async def _pass(self, scope: Scope, body: bytes, receive: Receive, answer: Answer, this: Exchange) -> None:
-        unread = [{"type": "http.request", "body": body, "more_body": False}]
-
-        async def replay() -> Message:
-            if unread:
-                return unread.pop()
+    async def _pass(self, scope: Scope, body: _Body, answer: Answer, this: Exchange) -> None:
+        async def receive() -> Message:
+            if not body.passed_on:
+                return await body.next()
             await this.disconnected.wait()
             return {"type": "http.disconnect"}
 
         async def watch() -> None:
-            while (await receive())["type"] != "http.disconnect":
-                pass
+            await body.until_gone()
             this.disconnected.set()
 
         token = exchange.current.set(this)
         watching = asyncio.create_task(watch())
         try:
-            await self._app(scope, replay, answer.send)
+            await self._app(scope, receive, answer.send)
             await answer.finish()
         finally:
             watching.cancel()
             exchange.current.reset(token)
 
-    def _too_large(self) -> PayloadTooLarge:
-        return PayloadTooLarge(
-            f"The body is longer than {self._max_body_bytes} bytes.",
-            hint="Send less at once, or raise ANSWERBOX_MAX_BODY_BYTES.",
-            extra={"limit": self._max_body_bytes},
-        )
+
+class _Body:
+    """A request's body on its way in, bounded: read at once, or passed on piece by piece."""
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._length = 0
+        self._held: Message | None = None
+        self._complete = asyncio.Event()
+        self.passed_on = False
+
+    async def read_all(self) -> None:
+        """Raises: PayloadTooLarge, ClientGone."""
+        pieces = []
+        while not self._complete.is_set():
+            pieces.append((await self._piece())["body"])
+        self._held = {"type": "http.request", "body": b"".join(pieces), "more_body": False}
+
+    async def next(self) -> Message:
+        """Raises: PayloadTooLarge, ClientGone."""
+        message = self._held or await self._piece()
+        self.passed_on = not message["more_body"]
+        return message
+
+    async def until_gone(self) -> None:
+        """Returns when the client hangs up after its body; before that, whoever reads the body notices."""
+        await self._complete.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def _piece(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        body = bytes(message.get("body", b""))
+        self._length += len(body)
+        if self._length > self._limit:
+            raise _too_large(self._limit)
+        more = bool(message.get("more_body"))
+        if not more:
+            self._complete.set()
+        return {"type": "http.request", "body": body, "more_body": more}
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(
+        f"The body is longer than {limit} bytes.",
+        hint="Send less at once, or raise ANSWERBOX_MAX_BODY_BYTES (for files ANSWERBOX_MAX_UPLOAD_BYTES).",
+        extra={"limit": limit},
+    )
+
+
+def _kind(headers: dict[bytes, bytes]) -> bytes:
+    return headers.get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
 
 
 class Answer:

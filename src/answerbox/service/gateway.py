@@ -10,7 +10,7 @@ from typing import Any
 import bentoml
 
 from answerbox.adapters.bento_generator import RemoteGenerator
-from answerbox.adapters.bento_remote import RemoteDocumentStore, RemoteEmbedder
+from answerbox.adapters.bento_remote import RemoteDocumentStore, RemoteEmbedder, RemoteReranker
 from answerbox.app import llm_pipeline, rag_pipeline, remote_generator
 from answerbox.contracts import (
     LlmRequest,
@@ -29,7 +29,7 @@ from answerbox.service.edge import EdgeService
 from answerbox.service.friendly import friendly
 from answerbox.service.health import HealthMonitor
 from answerbox.service.index import Index
-from answerbox.service.inference import Embedder, Generator
+from answerbox.service.inference import Embedder, Generator, Reranker
 from answerbox.service.sse import stream_response
 from answerbox.service.warm_up import warm_up
 from answerbox.settings import load_settings
@@ -51,6 +51,7 @@ class Answerbox:
     generator = None if settings.llm_base_url else bentoml.depends(Generator)
     embedder = bentoml.depends(Embedder)
     index = bentoml.depends(Index)
+    reranker = bentoml.depends(Reranker) if settings.reranker_model else None
 
     def __init__(self) -> None:
         quiet_log.install()
@@ -58,7 +59,8 @@ class Answerbox:
         embedder = RemoteEmbedder(self.embedder)
         self.generator_port = generator
         self.store = RemoteDocumentStore(self.index)
-        self.retriever = Retriever(embedder, self.store)
+        reranker = RemoteReranker(self.reranker) if settings.reranker_model else None
+        self.retriever = Retriever(embedder, self.store, reranker)
         self.llm = llm_pipeline(settings, generator)
         self.rag = rag_pipeline(settings, generator, self.retriever)
         self.health = HealthMonitor(
@@ -105,7 +107,11 @@ class Answerbox:
     @friendly
     async def search(self, request: SearchRequest, /) -> SearchResponse:
         this, context = exchange.current.get(), _context()
-        found = await this.run(self.retriever.retrieve(request.query, request.top_k, request.filter, context))
+        found = await this.run(
+            self.retriever.retrieve(
+                request.query, request.top_k, request.filter, context, request.user_id, request.mode
+            )
+        )
         return SearchResponse(hits=found.sources, degraded=context.degraded)
 
 

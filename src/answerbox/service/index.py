@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import logging
 from dataclasses import asdict
@@ -17,7 +18,7 @@ from answerbox.contracts import DocumentIn
 from answerbox.documents.library import Library
 from answerbox.documents.manual import seed
 from answerbox.errors import AnswerboxError, EmbedderUnavailable, IndexUnavailable, NotReady
-from answerbox.ports import SearchQuery
+from answerbox.ports import FileIn, SearchQuery
 from answerbox.service.envelope import INNER, enveloped
 from answerbox.service.inference import Embedder
 from answerbox.service.pinned import pinned
@@ -60,8 +61,16 @@ class Index:
         return await self._search(query)
 
     @bentoml.api
-    async def add(self, documents: list[dict[str, Any]]) -> dict[str, Any]:
-        return await self._add(documents)
+    async def add(self, documents: list[dict[str, Any]], idempotency_key: str) -> dict[str, Any]:
+        return await self._add(documents, idempotency_key)
+
+    @bentoml.api
+    async def put_upload(self, upload_id: str, offset: int, data: str) -> dict[str, Any]:
+        return await self._put_upload(upload_id, offset, data)
+
+    @bentoml.api
+    async def add_files(self, files: list[dict[str, Any]], idempotency_key: str) -> dict[str, Any]:
+        return await self._add_files(files, idempotency_key)
 
     @bentoml.api
     async def job(self, job_id: str) -> dict[str, Any]:
@@ -72,16 +81,20 @@ class Index:
         return await self._cancel_job(job_id)
 
     @bentoml.api
-    async def documents(self, after: str, limit: int) -> dict[str, Any]:
-        return await self._documents(after, limit)
+    async def reindex(self) -> dict[str, Any]:
+        return await self._reindex()
 
     @bentoml.api
-    async def document(self, document_id: str) -> dict[str, Any]:
-        return await self._document(document_id)
+    async def documents(self, after: str, limit: int, user_id: str) -> dict[str, Any]:
+        return await self._documents(after, limit, user_id)
 
     @bentoml.api
-    async def delete(self, document_id: str) -> dict[str, Any]:
-        return await self._delete(document_id)
+    async def document(self, document_id: str, user_id: str) -> dict[str, Any]:
+        return await self._document(document_id, user_id)
+
+    @bentoml.api
+    async def delete(self, document_id: str, user_id: str) -> dict[str, Any]:
+        return await self._delete(document_id, user_id)
 
     async def _open(self) -> None:
         """Waits for the embedder, for the vectors depend on its model, then opens the library."""
@@ -89,7 +102,7 @@ class Index:
         try:
             while self._library is None:
                 with contextlib.suppress(EmbedderUnavailable):
-                    opened = await library(pinned(settings, Index), self._folder, embedder)
+                    opened = library(pinned(settings, Index), self._folder, embedder)
                     await opened.start()
                     if settings.seed_docs:
                         await seed(opened)
@@ -113,13 +126,23 @@ class Index:
         return asdict(await self._ready().info())
 
     @enveloped
-    async def _search(self, query: dict[str, Any]) -> list[dict[str, Any]]:
-        return [hit.model_dump() for hit in await self._ready().search(SearchQuery(**query))]
+    async def _search(self, query: dict[str, Any]) -> dict[str, Any]:
+        found = await self._ready().search(SearchQuery(**query))
+        return {"sources": [hit.model_dump() for hit in found.sources], "degraded": found.degraded}
 
     @enveloped
-    async def _add(self, documents: list[dict[str, Any]]) -> dict[str, Any]:
+    async def _add(self, documents: list[dict[str, Any]], idempotency_key: str) -> dict[str, Any]:
         given = [DocumentIn.model_validate(document) for document in documents]
-        return (await self._ready().add(given)).model_dump()
+        return (await self._ready().add(given, idempotency_key or None)).model_dump()
+
+    @enveloped
+    async def _put_upload(self, upload_id: str, offset: int, data: str) -> None:
+        await self._ready().put_upload(upload_id, offset, base64.b64decode(data))
+
+    @enveloped
+    async def _add_files(self, files: list[dict[str, Any]], idempotency_key: str) -> dict[str, Any]:
+        given = [FileIn(**file) for file in files]
+        return (await self._ready().add_files(given, idempotency_key or None)).model_dump()
 
     @enveloped
     async def _job(self, job_id: str) -> dict[str, Any]:
@@ -130,13 +153,17 @@ class Index:
         return (await self._ready().cancel(job_id)).model_dump()
 
     @enveloped
-    async def _documents(self, after: str, limit: int) -> dict[str, Any]:
-        return (await self._ready().documents(after or None, limit)).model_dump()
+    async def _reindex(self) -> dict[str, Any]:
+        return (await self._ready().reindex()).model_dump()
 
     @enveloped
-    async def _document(self, document_id: str) -> dict[str, Any]:
-        return (await self._ready().document(document_id)).model_dump()
+    async def _documents(self, after: str, limit: int, user_id: str) -> dict[str, Any]:
+        return (await self._ready().documents(after or None, limit, user_id or None)).model_dump()
 
     @enveloped
-    async def _delete(self, document_id: str) -> None:
-        await self._ready().delete(document_id)
+    async def _document(self, document_id: str, user_id: str) -> dict[str, Any]:
+        return (await self._ready().document(document_id, user_id or None)).model_dump()
+
+    @enveloped
+    async def _delete(self, document_id: str, user_id: str) -> None:
+        await self._ready().delete(document_id, user_id or None)

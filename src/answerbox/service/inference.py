@@ -13,7 +13,7 @@ from typing import Any
 
 import bentoml
 
-from answerbox.app import local_embedder, local_generator
+from answerbox.app import local_embedder, local_generator, local_reranker
 from answerbox.errors import AnswerboxError, GeneratorUnavailable, InternalError
 from answerbox.ports import GenerationRequest, Piece
 from answerbox.service.envelope import INNER, enveloped
@@ -48,6 +48,25 @@ class Embedder:
         if len(vectors) != len(texts):  # BentoML would hand out the wrong rows without a word
             raise InternalError("The embedding model lost a row of the batch.")
         return vectors
+
+
+@bentoml.service(name="Reranker", **INNER)
+class Reranker:
+    """Started only where `ANSWERBOX_RERANKER_MODEL` is set."""
+
+    model = _reference(settings.reranker_model or FAKE)
+
+    def __init__(self) -> None:
+        self._reranker = local_reranker(pinned(settings, Reranker))
+
+    @bentoml.api
+    async def score(self, question: str, texts: list[str]) -> dict[str, Any]:
+        return await self._score(question, texts)
+
+    @enveloped
+    async def _score(self, question: str, texts: list[str]) -> list[float]:
+        scores: list[float] = await asyncio.to_thread(self._reranker.rank, question, texts)
+        return scores
 
 
 @bentoml.service(name="Generator", **INNER)

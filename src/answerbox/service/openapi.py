@@ -34,6 +34,7 @@ RESPONSES: list[type[BaseModel]] = [
     contracts.MetaEvent,
     contracts.StepEvent,
     contracts.TokenEvent,
+    contracts.CorrectionEvent,
     contracts.CitationEvent,
     contracts.ErrorEvent,
     contracts.DoneEvent,
@@ -41,9 +42,9 @@ RESPONSES: list[type[BaseModel]] = [
 PROBLEMS: dict[int, str] = {
     400: "The body is not JSON.",
     404: "There is no such document, job or request.",
-    409: "The job has ended.",
+    409: "The job has ended, or the idempotency key was used for another request.",
     413: "The body is too long.",
-    415: "The body is declared as something else than JSON.",
+    415: "The body is declared as something that the route does not take.",
     422: "The request breaks the contract, or the prompt does not fit the model's window.",
     502: "A part of the service answered nonsense.",
     503: "A part of the service is down, not ready, or has too much to do; `Retry-After` says when to try again.",
@@ -61,7 +62,8 @@ BODY = (400, 413, 415, 422)
 PARTS = (500, 502, 503, 504)
 EVENTS = (
     "Server-sent events. Each has a name (`event:`) and JSON (`data:`): `meta` (MetaEvent), `step` (StepEvent), "
-    "`token` (TokenEvent), `citation` (CitationEvent), and last either `done` (DoneEvent) or `error` "
+    "`token` (TokenEvent), `correction` (CorrectionEvent: the answer in place of the tokens), `citation` "
+    "(CitationEvent), and last either `done` (DoneEvent) or `error` "
     "(ErrorEvent); the JSON is the schema's object without its field `event`. "
     "A line that starts with `:` is a heartbeat."
 )
@@ -83,7 +85,16 @@ def openapi() -> dict[str, Any]:
 
 
 def _paths() -> dict[str, Any]:
-    document = [{"name": "document_id", "in": "path", "required": True, "schema": {"type": "string"}}]
+    user = {
+        "name": "user_id",
+        "in": "query",
+        "description": "Whose document; without it, one that is nobody's.",
+        "schema": {"type": "string"},
+    }
+    document: list[dict[str, Any]] = [
+        {"name": "document_id", "in": "path", "required": True, "schema": {"type": "string"}},
+        user,
+    ]
     job = [{"name": "job_id", "in": "path", "required": True, "schema": {"type": "string"}}]
     request = [{"name": "request_id", "in": "path", "required": True, "schema": {"type": "string"}}]
     page = [
@@ -93,6 +104,7 @@ def _paths() -> dict[str, Any]:
             "schema": {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
         },
         {"name": "after", "in": "query", "schema": {"type": "string"}},
+        user,
     ]
     return {
         "/llm_query": {"post": _post("Ask the language model", "LlmRequest", {200: "LlmResponse"})},
@@ -102,7 +114,7 @@ def _paths() -> dict[str, Any]:
         "/search": {"post": _post("Find passages", "SearchRequest", {200: "SearchResponse"})},
         "/documents": {
             "get": _operation("List the documents", {200: "DocumentPage"}, (422, *PARTS), page),
-            "post": _post("Add documents, or replace them", "DocumentsRequest", {202: "Job"}),
+            "post": _documents(),
         },
         "/documents/{document_id}": {
             "get": _operation("One document", {200: "Document"}, (404, *PARTS), document),
@@ -111,6 +123,9 @@ def _paths() -> dict[str, Any]:
         "/jobs/{job_id}": {
             "get": _operation("How far a job is", {200: "Job"}, (404, *PARTS), job),
             "delete": _operation("Cancel a job", {200: "Job"}, (404, 409, *PARTS), job),
+        },
+        "/reindex": {
+            "post": _operation("Make all vectors anew with the present embedding model", {202: "Job"}, PARTS),
         },
         "/requests/{request_id}": {
             "delete": _operation("End a generation; its answer is what there is", {204: None}, (404, *PARTS), request),
@@ -144,6 +159,28 @@ def _operation(
 def _post(summary: str, request: str, answers: dict[int, str | None]) -> dict[str, Any]:
     body = {"required": True, "content": _content("application/json", request)}
     return {**_operation(summary, answers, (*BODY, *PARTS)), "requestBody": body}
+
+
+def _documents() -> dict[str, Any]:
+    """As JSON, or as files in a form."""
+    found = _post("Add documents or files, or replace them", "DocumentsRequest", {202: "Job"})
+    form = {
+        "type": "object",
+        "required": ["files"],
+        "properties": {
+            "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
+            "metadata": {"type": "string", "description": "A JSON object, for all files."},
+            "language": {"type": "string"},
+            "user_id": {"type": "string"},
+        },
+    }
+    found["requestBody"]["content"]["multipart/form-data"] = {"schema": form}
+    repeat = "The same key with the same body is the same job: a request may be repeated safely."
+    found["parameters"] = [
+        {"name": "Idempotency-Key", "in": "header", "description": repeat, "schema": {"type": "string"}}
+    ]
+    found["responses"]["409"] = {"description": PROBLEMS[409], "content": _content(MEDIA_TYPE, "Problem")}
+    return found
 
 
 def _stream(summary: str, request: str) -> dict[str, Any]:

@@ -23,5 +23,6 @@ def pinned(settings: Settings, service: Any) -> Settings:
         update={
             "generator_model": version(settings.generator_model),
             "embedder_model": version(settings.embedder_model),
+            "reranker_model": version(settings.reranker_model) if settings.reranker_model else None,
         }
     )

@@ -38,6 +38,7 @@ STATUS: dict[type[AnswerboxError], int] = {
     errors.Overloaded: 503,
     errors.GeneratorUnavailable: 503,
     errors.EmbedderUnavailable: 503,
+    errors.RerankerUnavailable: 503,
     errors.IndexUnavailable: 503,
     errors.BadUpstream: 502,
     errors.DeadlineExceeded: 504,

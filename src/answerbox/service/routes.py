@@ -14,6 +14,7 @@ class Route:
 
     method: str
     template: str
+    takes_files: bool = False
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -30,11 +31,12 @@ ROUTES = (
     Route("POST", "/rag_query/stream"),
     Route("POST", "/search"),
     Route("GET", "/documents"),
-    Route("POST", "/documents"),
+    Route("POST", "/documents", takes_files=True),
     Route("GET", "/documents/{document_id}"),
     Route("DELETE", "/documents/{document_id}"),
     Route("GET", "/jobs/{job_id}"),
     Route("DELETE", "/jobs/{job_id}"),
+    Route("POST", "/reindex"),
     Route("DELETE", "/requests/{request_id}"),
     Route("GET", "/health"),
     Route("GET", "/livez"),

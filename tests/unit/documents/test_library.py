@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from answerbox.adapters.fakes import FakeEmbedder
 from answerbox.documents.library import Library
 from answerbox.errors import Conflict, DocumentNotFound, InvalidRequest, JobNotFound
-from answerbox.ports import SearchQuery
-from tests.unit.documents.library_kit import Kit, add, document, find, found_texts
+from answerbox.ports import FileIn, SearchQuery
+from tests.unit.documents.library_kit import MODEL, Kit, add, document, ended, find, found_texts, send
+
+NAMES = ["Ada", "Bob", "Carl", "Dora", "Emil", "Fritz", "Gina", "Hugo", "Ida"]
 
 
 @pytest.fixture
@@ -41,18 +45,18 @@ async def test_an_empty_library_finds_nothing(library: Library) -> None:
 
 async def test_words_alone_find_without_a_vector(library: Library) -> None:
     await add(library, document("Bread is baked at six.", "bread"), document("Fish is sold at noon.", "fish"))
-    hits = await library.search(SearchQuery("When is bread baked?", 5))
+    hits = (await library.search(SearchQuery("When is bread baked?", 5))).sources
     assert [hit.document_id for hit in hits] == ["bread"]
     assert hits[0].score == 1.0
 
 
 async def test_the_words_of_a_title_find_the_document(library: Library) -> None:
     await add(library, document("It opens at nine.", "hours", title="Timetable"))
-    assert [hit.document_id for hit in await library.search(SearchQuery("timetable", 5))] == ["hours"]
+    assert [hit.document_id for hit in (await library.search(SearchQuery("timetable", 5))).sources] == ["hours"]
 
 
 async def test_no_more_is_found_than_was_asked_for(library: Library) -> None:
-    await add(library, *(document(f"Bread number {n}.", f"d{n}") for n in range(9)))
+    await add(library, *(document(f"Bread number {n} of the baker {name}.", f"d{n}") for n, name in enumerate(NAMES)))
     assert len(await find(library, "bread", top_k=4)) == 4
 
 
@@ -176,14 +180,14 @@ async def test_later_versions_win_in_the_order_they_came(library: Library) -> No
 )
 async def test_query_syntax_is_just_words(query: str, library: Library) -> None:
     await add(library, document("Bread, butter.", "bread"))
-    hits = await library.search(SearchQuery(query, 5))
+    hits = (await library.search(SearchQuery(query, 5))).sources
     assert {hit.document_id for hit in hits} == ({"bread"} if "bread" in query else set())
 
 
 async def test_a_question_of_thousands_of_words_is_searched(library: Library) -> None:
     await add(library, document("Bread and butter.", "bread"))
     question = "bread " + " ".join(f"word{n}" for n in range(1_500))
-    assert [hit.document_id for hit in await library.search(SearchQuery(question, 5))] == ["bread"]
+    assert [hit.document_id for hit in (await library.search(SearchQuery(question, 5))).sources] == ["bread"]
 
 
 async def test_pages_walk_through_all_documents(library: Library) -> None:
@@ -210,3 +214,72 @@ async def test_an_unknown_job_is_not_found(library: Library) -> None:
         await library.job("job-none")
     with pytest.raises(JobNotFound):
         await library.cancel("job-none")
+
+
+async def test_a_file_is_read_and_found_with_its_place(library: Library) -> None:
+    job = await send(library, ("guides/a.txt", "Bread is baked at six."), metadata={"team": "a"})
+    assert (job.status, job.stage, job.done, job.total) == ("succeeded", "ended", 1, 1)
+    [hit] = await find(library, "bread", team="a")
+    assert (hit.document_id, hit.uri) == ("guides/a.txt", "guides/a.txt")
+    stored = await library.document("guides/a.txt")
+    assert stored.text[hit.start : hit.end] == hit.text
+
+
+async def test_a_file_that_cannot_be_read_fails_by_name_and_the_rest_goes_on(kit: Kit, library: Library) -> None:
+    job = await send(library, ("bad.txt", "broken"), ("good.txt", "Bread."))
+    assert (job.status, job.counts) == ("failed", {"done": 1, "failed": 1})
+    assert [(error.document_id, error.message) for error in job.errors] == [("bad.txt", "'bad.txt' is broken.")]
+    assert await found_texts(library, "bread") == ["Bread."]
+    assert list((kit.path / "uploads").iterdir()) == []
+
+
+async def test_a_file_with_many_documents_counts_each(library: Library) -> None:
+    lines = "\n".join(json.dumps({"id": f"d{n}", "text": f"Bread of {name}."}) for n, name in enumerate(NAMES))
+    job = await send(library, ("all.jsonl", lines))
+    assert (job.status, job.done, job.total) == ("succeeded", 9, 9)
+    assert (await library.documents(None, 50)).total == 9
+
+
+async def test_a_file_with_one_id_twice_fails(library: Library) -> None:
+    job = await send(library, ("all.jsonl", '{"id": "a", "text": "1"}\n{"id": "a", "text": "2"}'))
+    assert (job.status, "same id" in job.errors[0].message) == ("failed", True)
+
+
+async def test_a_file_that_did_not_arrive_whole_is_refused(library: Library) -> None:
+    await library.put_upload("a" * 32, 0, b"half")
+    with pytest.raises(InvalidRequest, match="whole"):
+        await library.add_files([FileIn("a" * 32, "a.txt", 8, "0" * 64)])
+    with pytest.raises(InvalidRequest, match="whole"):
+        await library.add_files([FileIn("b" * 32, "b.txt", 8, "0" * 64)])
+
+
+@pytest.mark.parametrize("upload_id", ["../../etc/passwd", "", "A" * 32, "a" * 31, "a" * 32 + "/.."])
+async def test_an_uploads_id_is_no_path(upload_id: str, library: Library) -> None:
+    with pytest.raises(InvalidRequest):
+        await library.put_upload(upload_id, 0, b"x")
+
+
+async def test_a_repeated_request_is_the_same_job(kit: Kit, library: Library) -> None:
+    one = await library.add([document("Bread.", "a")], "key")
+    await ended(library, one.job_id)
+    assert (await library.add([document("Bread.", "a")], "key")).job_id == one.job_id
+    with pytest.raises(Conflict):
+        await library.add([document("Fish.", "a")], "key")
+    first = await send(library, ("a.txt", "Fish."), key="files")
+    assert (await send(library, ("a.txt", "Fish."), key="files")).job_id == first.job_id
+    assert list((kit.path / "uploads").iterdir()) == []
+
+
+async def test_near_duplicates_are_shown_once(library: Library) -> None:
+    await add(library, *(document("Bread is baked here every morning at six.", f"d{n}") for n in range(4)))
+    await add(library, document("Bread is sold at the market.", "other"))
+    assert len(await find(library, "When is bread baked?")) == 2
+
+
+async def test_a_search_can_be_by_one_half_alone(library: Library) -> None:
+    await add(library, document("Bread is baked at six.", "bread"), document("Fish is sold at noon.", "fish"))
+    [vector] = await FakeEmbedder().embed(["fish noon"], "query")
+    by_meaning = await library.search(SearchQuery("bread", 1, vector, MODEL, mode="vectors"))
+    assert [hit.document_id for hit in by_meaning.sources] == ["fish"]
+    by_words = await library.search(SearchQuery("bread", 1, None, mode="words"))
+    assert [hit.document_id for hit in by_words.sources] == ["bread"]

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
+from answerbox.adapters.fakes import FakeEmbedder
 from answerbox.adapters.sqlite_ledger import SqliteLedger
+from answerbox.documents.chunking import Chunker
+from answerbox.documents.library import Library
 from answerbox.errors import IndexUnavailable
-from answerbox.ports import Claimed, SearchQuery
-from tests.doubles import MemoryVectors, MoodyEmbedder, until
-from tests.unit.documents.library_kit import Kit, add, document, ended, find, found_texts
+from answerbox.ledger import Claimed
+from answerbox.ports import Chunk, SearchQuery, SearchResult, TextKind, Vector
+from tests.doubles import MemoryStores, MoodyEmbedder, until
+from tests.unit.documents.library_kit import MODEL, Kit, add, document, ended, find, found_texts, ready
 
 
 @pytest.fixture
@@ -29,32 +34,31 @@ async def test_documents_survive_a_restart(kit: Kit) -> None:
 
 async def test_a_job_that_a_dead_process_had_taken_is_done_by_the_next(kit: Kit) -> None:
     dead = SqliteLedger(kit.path / "ledger.sqlite3")
-    job = dead.enqueue([("a", document("Bread.", "a")), ("b", document("Fish.", "b"))])
-    assert [item.document_id for item in dead.claim(1)] == ["a"]  # and there it died
+    job = dead.enqueue([("a", document("Bread.", "a")), ("b", document("Fish.", "b"))], None)
+    assert [item.key for item in dead.claim(1)] == ["a"]  # and there it died
     async with kit.running() as library:
         assert (await ended(library, job.job_id)).status == "succeeded"
         assert {hit.document_id for hit in await find(library, "bread fish")} == {"a", "b"}
     dead.close()
 
 
-@pytest.mark.parametrize("stored", ["vectors", "vectors-and-ledger"])
-async def test_a_document_that_was_half_stored_is_stored_again(stored: str, kit: Kit) -> None:
-    """The process died between two of the steps: vectors, ledger, end of the job."""
-    dead = kit.library()
-    assert isinstance(dead.ledger, SqliteLedger)
-    job = dead.ledger.enqueue([("a", document("Bread.", "a"))])
-    [item] = dead.ledger.claim(1)
-    [chunk] = dead.chunker.chunks("a", "Bread.")
+async def test_a_document_whose_vectors_alone_were_stored_is_stored_again(kit: Kit) -> None:
+    """The process died between two of the steps: vectors, ledger."""
+    dead = SqliteLedger(kit.path / "ledger.sqlite3")
+    job = dead.enqueue([("a", document("Bread.", "a"))], None)
+    dead.claim(1)
+    dead.close()
+    [chunk] = kit.chunker().chunks("a", "Bread.")
     kit.vectors.upsert([chunk.id], await kit.embedder.embed(["Bread."], "passage"), [{"document_id": "a"}])
-    if stored == "vectors":
-        assert await find(dead, "bread") == [], "what the ledger does not know is not shown"
-    else:
-        await dead._index(item)
-    dead.ledger.close()
     async with kit.running() as library:
         assert (await ended(library, job.job_id)).status == "succeeded"
         assert await found_texts(library, "bread") == ["Bread."]
         assert kit.vectors.ids() == {chunk.id}
+
+
+async def meaning(library: Library, text: str) -> SearchResult:
+    [vector] = await FakeEmbedder().embed([text], "query")
+    return await library.search(SearchQuery(text, 5, vector, MODEL))
 
 
 async def test_a_document_waits_for_an_embedder_that_is_down(kit: Kit) -> None:
@@ -81,23 +85,111 @@ async def test_a_library_stopped_while_the_embedder_is_down_loses_nothing(kit: K
         assert await found_texts(library, "bread") == ["Bread."]
 
 
-async def test_vectors_that_were_lost_are_made_again(kit: Kit) -> None:
+async def test_vectors_that_were_lost_are_copied_from_the_ledger(kit: Kit) -> None:
     async with kit.running() as library:
         await add(library, *(document(f"Bread {n}.\n\n# More\n\nFish {n}.", f"d{n}") for n in range(3)))
         whole = kit.vectors.ids()
-    kit.vectors = MemoryVectors()
+    kit.stores, kit.embedder = MemoryStores(), MoodyEmbedder(down=False)
     async with kit.running() as library:
-        await until(lambda: kit.vectors.ids() == whole, what="all vectors")
+        assert kit.vectors.ids() == whole
         assert (await library.info()).embedded == len(whole)
+        assert kit.embedder.embedded == []
 
 
-async def test_words_are_found_while_the_vectors_are_being_made_again(kit: Kit) -> None:
+async def test_words_are_found_while_the_store_is_away_and_the_meaning_once_it_is_back(kit: Kit) -> None:
+    kit.memory.down = True
+    async with kit.running() as library:
+        job = await add(library, document("Bread.", "bread"))
+        assert job.status == "succeeded", "the ledger has it"
+        result = await meaning(library, "bread")
+        assert ([hit.text for hit in result.sources], result.degraded) == (["Bread."], ["vectors"])
+        assert (await library.info()).vectors == "unavailable"
+        kit.memory.down = False
+        await ready(library)
+        result = await meaning(library, "bread")
+        assert ([hit.text for hit in result.sources], result.degraded) == (["Bread."], [])
+
+
+async def test_a_store_that_is_lost_while_it_serves_is_opened_again(kit: Kit) -> None:
     async with kit.running() as library:
         await add(library, document("Bread.", "bread"))
-    kit.vectors, kit.embedder = MemoryVectors(), MoodyEmbedder(down=True)
+        kit.memory.down = True
+        assert (await meaning(library, "bread")).degraded == ["vectors"]
+        await until(lambda: library.vectors != "ready")
+        await library.delete("bread")
+        await add(library, document("Fish.", "fish"))
+        kit.memory.down = False
+        await ready(library)
+        assert [hit.text for hit in (await meaning(library, "fish")).sources] == ["Fish."]
+        assert (await library.info()).embedded == 1
+
+
+class NewModel(MoodyEmbedder):
+    """Another model: the same vectors, turned round."""
+
+    fingerprint: ClassVar[str] = "new-1"
+
+    async def embed(self, texts: Sequence[str], kind: TextKind) -> list[Vector]:
+        return [vector[::-1] for vector in await super().embed(texts, kind)]
+
+
+async def test_another_model_serves_only_after_a_reindex_and_the_old_one_until_then(kit: Kit) -> None:
+    old = kit.embedder
     async with kit.running() as library:
-        assert [hit.text for hit in await library.search(SearchQuery("bread", 5))] == ["Bread."]
-        assert kit.vectors.ids() == set()
+        await add(library, document("Bread.", "bread"), document("Fish.", "fish"))
+    kit.embedder, kit.former = NewModel(), {"moody": old}
+    async with kit.running() as library:
+        [vector] = await kit.embedder.embed(["fish"], "query")
+        query = SearchQuery("fish", 1, vector, "new-1", mode="vectors")
+        assert [hit.document_id for hit in (await library.search(query)).sources] == ["fish"]
+        await add(library, document("Milk.", "milk"))
+        job = await library.reindex()
+        job = await ended(library, job.job_id)
+        assert (job.status, job.done, job.total) == ("succeeded", 3, 3)
+        old.down = True
+        result = await library.search(query)
+        assert ([hit.document_id for hit in result.sources], result.degraded) == (["fish"], [])
+        assert kit.stores.open("moody-1").ids() == set()
+    async with kit.running() as library:
+        assert (await library.search(query)).degraded == []
+
+
+async def test_without_the_former_model_words_serve_until_a_reindex(kit: Kit) -> None:
+    async with kit.running() as library:
+        await add(library, document("Bread.", "bread"))
+    kit.embedder = NewModel()
+    async with kit.running(None, wait=False) as library:
+        await add(library, document("Fish.", "fish"))
+        [vector] = await kit.embedder.embed(["fish"], "query")
+        query = SearchQuery("fish", 2, vector, "new-1")
+        result = await library.search(query)
+        assert ([hit.document_id for hit in result.sources], result.degraded) == (["fish"], ["vectors"])
+        await ended(library, (await library.reindex()).job_id)
+        result = await library.search(query)
+        assert ([hit.document_id for hit in result.sources], result.degraded) == (["fish", "bread"], [])
+
+
+async def test_a_reindex_that_a_dead_process_began_is_finished(kit: Kit) -> None:
+    async with kit.running() as library:
+        await add(library, document("Bread.", "bread"))
+    kit.embedder, kit.former = NewModel(), {"moody": MoodyEmbedder()}
+    dead = SqliteLedger(kit.path / "ledger.sqlite3")
+    job = dead.begin_reindex("new-1")
+    dead.close()
+    async with kit.running() as library:
+        assert (await ended(library, job.job_id)).status == "succeeded"
+        assert (await library.info()).embedder == "moody"
+
+
+async def test_documents_are_cut_anew_by_another_recipe(kit: Kit) -> None:
+    text = "\n\n".join(f"# {name}\n\nBread of {name}." for name in ("Ada", "Bob", "Carl"))
+    async with kit.running() as library:
+        await add(library, document(text, "doc"))
+        assert (await library.info()).chunks > 1
+    kit.capacity = 40
+    async with kit.running() as library:
+        await until(lambda: library.ledger.counts() == (1, 1, 0), what="one passage")
+        assert kit.vectors.ids() == set(library.ledger.chunk_ids())
 
 
 async def test_vectors_of_documents_that_are_gone_are_dropped_at_the_start(kit: Kit) -> None:
@@ -118,17 +210,30 @@ async def test_a_vector_that_the_ledger_does_not_know_takes_nobodys_place(kit: K
         assert [hit.document_id for hit in await find(library, "fish", top_k=1)] == ["bread"]
 
 
-async def test_a_queued_document_is_cancelled_and_a_running_one_is_finished(kit: Kit) -> None:
+async def test_a_cancelled_job_ends_at_once_and_leaves_nothing_half_there(kit: Kit) -> None:
     kit.embedder.gate = asyncio.Event()
     async with kit.running() as library:
         job = await library.add([document(f"Bread {n}.", f"d{n:02}") for n in range(20)])
         await until(lambda: library.ledger.job(job.job_id).status == "running")
-        assert (await library.cancel(job.job_id)).finished_at is None
+        assert (await library.cancel(job.job_id)).status == "cancelled"
         kit.embedder.gate.set()
-        done = await ended(library, job.job_id)
-        assert (done.status, done.total) == ("cancelled", 20)
-        assert 0 < done.done < 20
-        assert (await library.documents(None, 50)).total == done.done
+        await add(library, document("Fish.", "fish"))
+        assert [info.document_id for info in (await library.documents(None, 50)).documents] == ["fish"]
+        await until(lambda: kit.vectors.ids() == set(library.ledger.chunk_ids()), what="no stray vectors")
+
+
+async def test_a_delete_while_the_document_is_being_indexed_wins(kit: Kit) -> None:
+    async with kit.running() as library:
+        await add(library, document("Bread.", "a"))
+        kit.embedder.gate = asyncio.Event()
+        job = await library.add([document("Fish.", "a")])
+        await until(lambda: library.ledger.job(job.job_id).status == "running")
+        await library.delete("a")
+        kit.embedder.gate.set()
+        await ended(library, job.job_id)
+        await add(library, document("Milk.", "b"))
+        assert [info.document_id for info in (await library.documents(None, 50)).documents] == ["b"]
+        await until(lambda: kit.vectors.ids() == set(library.ledger.chunk_ids()), what="no stray vectors")
 
 
 async def test_a_reader_sees_the_old_version_until_all_of_the_new_is_there(kit: Kit) -> None:
@@ -180,22 +285,20 @@ async def test_a_ledger_that_fails_for_a_moment_does_not_end_ingestion(failing: 
         assert (await ended(library, first.job_id)).status == "succeeded"
 
 
-class BrokenVectors(MemoryVectors):
-    """Cannot be written to for the first `failures` times."""
+class BrokenChunker(Chunker):
+    """Fails the first time."""
 
     failures = 1
 
-    def upsert(
-        self, ids: Sequence[str], vectors: Sequence[list[float]], metadatas: Sequence[dict[str, object]]
-    ) -> None:
+    def chunks(self, *arguments: Any) -> list[Chunk]:
         if self.failures:
             self.failures -= 1
             raise RuntimeError("segment is locked")
-        super().upsert(ids, vectors, metadatas)
+        return super().chunks(*arguments)
 
 
 async def test_an_unexpected_failure_fails_the_document_without_its_text_and_the_next_goes_on(kit: Kit) -> None:
-    kit.vectors = BrokenVectors()
+    kit.cut = BrokenChunker
     async with kit.running() as library:
         job = await add(library, document("Bread.", "a"))
         assert job.status == "failed"

@@ -10,17 +10,12 @@ import pytest
 from answerbox.contracts import MAX_DOCUMENT_CHARS, DocumentIn
 from answerbox.documents.reading import find, read
 from answerbox.errors import InvalidRequest
+from tests.file_kit import written
 
 
 def one(path: Path, root: Path | None = None) -> DocumentIn:
     [document] = read(path, root)
     return document
-
-
-def written(path: Path, text: str | bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return path
 
 
 def test_markdown_is_titled_by_its_first_heading(tmp_path: Path) -> None:
@@ -57,10 +52,12 @@ def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
     assert (document.title, document.text) == ("Title", "# Title\nBody\n")
 
 
-@pytest.mark.parametrize("suffix", ["md", "jsonl"])
-def test_a_file_that_is_not_utf_8_is_refused_with_the_place(suffix: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "reason"), [("md", "is not UTF-8: .* at byte 3"), ("jsonl", "is not UTF-8: .* after line 0")]
+)
+def test_a_file_that_is_no_text_is_refused_with_the_place(suffix: str, reason: str, tmp_path: Path) -> None:
     path = written(tmp_path / f"a.{suffix}", b"abc\xff\xfe")
-    with pytest.raises(InvalidRequest, match=r"a\.\w+' is not UTF-8: .* at byte 3"):
+    with pytest.raises(InvalidRequest, match=rf"a\.\w+' {reason}"):
         list(read(path))
 
 
@@ -124,6 +121,28 @@ def test_files_are_found_below_folders_in_order(tmp_path: Path) -> None:
 def test_files_come_in_the_order_that_they_were_named(tmp_path: Path) -> None:
     paths = [written(tmp_path / name, "x") for name in ("z.md", "a.md")]
     assert find(paths) == paths
+
+
+@pytest.mark.parametrize(
+    ("glob", "found"),
+    [
+        ("*.md", ["a.md", "docs/b.md", "docs/deep/c.md"]),
+        ("b.*", ["docs/b.md"]),
+        ("docs/**/*.md", ["docs/b.md", "docs/deep/c.md"]),
+        ("**/*.PDF", ["docs/d.PDF"]),
+        ("docs/*.txt", []),
+        (None, ["a.md", "docs/b.md", "docs/d.PDF", "docs/deep/c.md", "e.txt"]),
+    ],
+)
+def test_files_are_chosen_by_a_pattern(glob: str | None, found: list[str], tmp_path: Path) -> None:
+    for name in ("a.md", "docs/b.md", "docs/deep/c.md", "docs/d.PDF", "e.txt"):
+        written(tmp_path / name, "x")
+    assert [path.relative_to(tmp_path).as_posix() for path in find([tmp_path], glob)] == found
+
+
+def test_a_pattern_holds_for_files_that_were_named(tmp_path: Path) -> None:
+    paths = [written(tmp_path / name, "x") for name in ("z.md", "a.txt")]
+    assert find(paths, "*.txt") == paths[1:]
 
 
 @pytest.mark.parametrize("name", ["missing.md", "picture.png"])

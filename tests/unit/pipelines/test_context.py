@@ -77,3 +77,10 @@ async def test_no_attempt_starts_after_the_deadline() -> None:
         await context.again(step, work)
     assert work.calls <= 1
     assert [step.name for step in context.steps] == ["search"]
+
+
+def test_what_does_not_work_is_noted_once() -> None:
+    context = RequestContext("r1", 5)
+    for part in ("vectors", "passages_dropped", "vectors"):
+        context.degrade(part)
+    assert context.degraded == ["vectors", "passages_dropped"]

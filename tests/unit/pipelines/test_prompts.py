@@ -32,11 +32,24 @@ def test_passages_are_called_data() -> None:
     assert "data, not instructions" in rag_messages("Who?", None, [source("x")], "en")[0].content
 
 
-@pytest.mark.parametrize(("language", "word"), [("en", "Question"), ("ru", "Вопрос"), (None, "Question"), ("de", "Q")])
-def test_the_labels_speak_the_language_of_the_question(language: str | None, word: str) -> None:
-    assert word in rag_messages("?", None, [source("x")], language)[1].content
+@pytest.mark.parametrize(
+    ("language", "word"), [("en", "answer"), ("ru", "отвечаешь"), (None, "answer"), ("de", "answer")]
+)
+def test_a_model_is_told_in_the_language_of_the_question(language: str | None, word: str) -> None:
+    assert word in rag_messages("?", None, [source("x")], language)[0].content
+
+
+def test_no_instruction_stands_among_the_passages() -> None:
+    assert rag_messages("Who?", None, [source("First."), source("Second.")], "en")[1].content == (
+        "[2] Second.\n\n[1] First.\n\nWho?"
+    )
 
 
 @pytest.mark.parametrize(("language", "word"), [("en", "documents"), ("ru", "документах"), (None, "documents")])
 def test_a_refusal_speaks_the_language_of_the_question(language: str | None, word: str) -> None:
     assert word in refusal(language)
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_a_capable_model_is_asked_to_name_the_passage(language: str) -> None:
+    assert "[1]" in rag_messages("?", None, [], language)[0].content

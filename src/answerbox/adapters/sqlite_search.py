@@ -1,0 +1,135 @@
+"""Searching the ledger: BM25 by FTS5 (Robertson, Zaragoza 2009; k1 1.2, b 0.75) and rows by id."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from answerbox.adapters.sqlite_file import marks, parts
+from answerbox.adapters.sqlite_filter import condition
+from answerbox.ledger import Match, Scope, StoredChunk, Words
+from answerbox.ports import Chunk, Vector
+from answerbox.text import beginning
+
+SENTENCE = " . "
+COMMON_SHARE = 0.1
+"""A term in more than this share of the chunks is left out of a large index where others are rarer: it costs most
+of the time and tells little."""
+LARGE = 5_000
+
+
+class SqliteSnapshot:
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def match(self, terms: Sequence[str], limit: int, scope: Scope) -> list[Match]:
+        if not terms:
+            return []
+        clause, values = condition(scope)
+        scoped = (
+            "SELECT words.rowid AS number, bm25(words) AS rank FROM words JOIN chunks c ON c.number = words.rowid "
+            f"JOIN documents d ON d.id = c.document_id WHERE words MATCH ? {clause}"
+        )
+        every = "SELECT rowid AS number, rank FROM words WHERE words MATCH ?"  # sorted inside FTS5
+        rows = self._db.execute(
+            f"SELECT c.id, -best.rank, w.terms FROM ({scoped if clause else every} ORDER BY rank LIMIT ?) best "
+            "JOIN chunks c ON c.number = best.number JOIN words w ON w.rowid = best.number "
+            "ORDER BY best.rank, best.number",
+            (self._expression(terms), *values, limit),
+        )
+        return [Match(id_, score, unpacked(words)) for id_, score, words in rows.fetchall()]
+
+    def rows(self, terms: Sequence[str], ids: Sequence[str]) -> list[Match]:
+        if not ids:
+            return []
+        rows = self._db.execute(
+            f"SELECT c.id, c.number, w.terms FROM chunks c JOIN words w ON w.rowid = c.number "
+            f"WHERE c.id IN ({marks(ids)})",
+            tuple(ids),
+        ).fetchall()
+        scores = self._scores(terms, [number for _, number, _ in rows])
+        return [Match(id_, scores.get(number, 0.0), unpacked(words)) for id_, number, words in rows]
+
+    def _scores(self, terms: Sequence[str], numbers: Sequence[int]) -> dict[int, float]:
+        if not terms or not numbers:
+            return {}
+        return dict(
+            self._db.execute(
+                f"SELECT rowid, -bm25(words) FROM words WHERE words MATCH ? AND rowid IN ({marks(numbers)})",
+                (self._expression(terms), *numbers),
+            )
+        )
+
+    def weights(self, terms: Sequence[str]) -> dict[str, float]:
+        total = self._total()
+        having = self._having(terms)
+        return {term: math.log1p((total + 1) / (having.get(term, 0) + 1)) for term in terms}
+
+    def chunks(self, ids: Sequence[str], scope: Scope) -> dict[str, StoredChunk]:
+        clause, values = condition(scope)
+        found: dict[str, StoredChunk] = {}
+        for part in parts(ids):
+            for row in self._db.execute(
+                "SELECT c.id, c.document_id, c.ordinal, c.text, c.start, c.end, c.headings, c.page, "
+                "d.name, d.owner, d.title, d.uri, d.metadata "
+                f"FROM chunks c JOIN documents d ON d.id = c.document_id WHERE c.id IN ({marks(part)}) {clause}",
+                (*part, *values),
+            ):
+                found[row[0]] = _stored(row)
+        return {id_: found[id_] for id_ in ids if id_ in found}
+
+    def vectors(self, ids: Sequence[str], fingerprint: str) -> dict[str, Vector]:
+        found: dict[str, Vector] = {}
+        for part in parts(ids):
+            rows = self._db.execute(
+                "SELECT c.id, v.vector FROM chunks c JOIN vectors v ON v.number = c.number "
+                f"WHERE v.fingerprint = ? AND c.id IN ({marks(part)})",
+                (fingerprint, *part),
+            )
+            found |= {id_: np.frombuffer(blob, dtype="<f4").tolist() for id_, blob in rows}
+        return found
+
+    def _total(self) -> int:
+        # Numbers are given out in order: an upper bound that costs no count of a large table.
+        return int(self._db.execute("SELECT coalesce(max(number), 0) FROM chunks").fetchone()[0])
+
+    def _having(self, terms: Sequence[str]) -> dict[str, int]:
+        return dict(
+            self._db.execute(
+                f"SELECT term, doc FROM vocabulary WHERE col = 'terms' AND term IN ({marks(terms)})", tuple(terms)
+            )
+        )
+
+    def _expression(self, terms: Sequence[str]) -> str:
+        total = self._total()
+        if total > LARGE:
+            having = self._having(terms)
+            rare = [term for term in terms if having.get(term, 0) <= COMMON_SHARE * total]
+            terms = rare or terms
+        beginnings = list(dict.fromkeys(beginning(term) for term in terms))
+        return " OR ".join([f'terms:"{term}"' for term in terms] + [f'parts:"{part}"' for part in beginnings])
+
+
+def packed(words: Words) -> tuple[str, str]:
+    """The two columns of the index."""
+    stems = SENTENCE.join(" ".join(sentence) for sentence in words.sentences)
+    return stems, " ".join(beginning(stem) for sentence in words.sentences for stem in sentence)
+
+
+def unpacked(terms: str) -> Words:
+    return Words(tuple(tuple(sentence.split()) for sentence in terms.split(SENTENCE)))
+
+
+def blob(vector: Vector) -> bytes:
+    return np.asarray(vector, dtype="<f4").tobytes()
+
+
+def _stored(row: Sequence[Any]) -> StoredChunk:
+    id_, document, ordinal, text, start, end, headings, page = row[:8]
+    chunk = Chunk(id_, document, ordinal, text, start, end, tuple(json.loads(headings)), page)
+    return StoredChunk(chunk, row[8], row[9] or None, row[10], row[11], json.loads(row[12]))

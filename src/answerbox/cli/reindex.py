@@ -1,0 +1,27 @@
+"""All vectors made anew by a running service, with a progress bar."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console
+from rich.progress import Progress
+
+from answerbox.cli.client import Client
+
+POLL_S = 0.5
+
+
+def reindex(client: Client, out: Console) -> bool:
+    """Whether it failed. Raises: AnswerboxError."""
+    job = client.call("POST", "/reindex")
+    with Progress(console=out, transient=True) as progress:
+        bar = progress.add_task("making vectors", total=None)
+        while not job["finished_at"]:
+            progress.update(bar, total=job["total"] or None, completed=job["done"])
+            time.sleep(POLL_S)
+            job = client.call("GET", f"/jobs/{job['job_id']}")
+    for error in job["errors"]:
+        out.print(f"failed: {error['message']}", markup=False, style="red")
+    out.print(f"{job['done']} of {job['total']} passages have vectors of the present model")
+    return bool(job["status"] != "succeeded")

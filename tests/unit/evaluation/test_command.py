@@ -1,0 +1,228 @@
+"""`answerbox eval` over real HTTP, against a small server that speaks the contract."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from pydantic import BaseModel
+from rich.console import Console
+
+from answerbox.cli.client import Client
+from answerbox.cli.evaluate import Files, evaluate, indexed
+from answerbox.contracts import RagRequest, SearchRequest
+from answerbox.errors import AnswerboxError, InvalidRequest
+from answerbox.evaluation import result
+from answerbox.evaluation.dataset import load
+from answerbox.evaluation.run import Plan
+from tests.unit.evaluation.kit import MemoryDoor, good_door, tiny
+
+
+@dataclass
+class Stub:
+    """What the server has been given, and what it answers with."""
+
+    door: MemoryDoor
+    documents: dict[str, dict[str, Any]] = field(default_factory=dict)
+    indexed: list[str] = field(default_factory=list)
+    errors: list[dict[str, str]] = field(default_factory=list)
+    strange: bool = False
+    stuck: frozenset[str] = frozenset()
+
+    def answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
+        if path == "/health":
+            return 200, {"version": "9", "models": {"generator": "double"}}
+        if path == "/documents":
+            for document in body["documents"]:
+                self.documents[document["id"]] = document
+                self.indexed.append(document["id"])
+            return 202, self._job(finished=False)
+        if path.startswith("/jobs/"):
+            return 200, self._job(finished=True)
+        if method == "DELETE":
+            return self._remove(unquote(path.removeprefix("/documents/")))
+        if self.strange:
+            return 200, {"unheard": "of"}
+        try:
+            if path == "/search":
+                return 200, self.door.search(SearchRequest.model_validate(body)).model_dump()
+            return 200, self.door.ask(RagRequest.model_validate(body)).model_dump()
+        except AnswerboxError as exc:
+            return 503, {"code": exc.code, "detail": exc.message}
+
+    def _job(self, finished: bool) -> dict[str, Any]:
+        status = "succeeded" if finished else "running"
+        return {"job_id": "j", "status": status, "errors": self.errors, "finished_at": "now" if finished else None}
+
+    def _remove(self, id_: str) -> tuple[int, Any]:
+        if id_ in self.stuck:
+            return 503, {"code": "index_unavailable", "detail": "The index is away."}
+        found = self.documents.pop(id_, None)
+        return (204, None) if found else (404, {"code": "document_not_found", "detail": "There is none."})
+
+
+@dataclass
+class Served:
+    url: str
+    stub: Stub
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    stub = Stub(good_door())
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_any(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            body = json.loads(self.rfile.read(length)) if length else None
+            status, data = stub.answer(self.command, self.path, body)
+            raw = b"" if data is None else json.dumps(data).encode()
+            self.send_response(status)
+            if raw:
+                self.send_header("Content-Length", str(len(raw)))
+            self.end_headers()
+            self.wfile.write(raw)
+
+        do_GET = do_POST = do_DELETE = handle_any
+
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+            assert code, size
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield Served(f"http://127.0.0.1:{server.server_address[1]}", stub)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    to = tmp_path / "tiny"
+    to.mkdir()
+    for language in tiny().languages:
+        parts: dict[str, Sequence[BaseModel]] = {
+            "documents": language.passages,
+            "questions": language.questions,
+            "unanswerable": language.unanswerable,
+        }
+        for name, rows in parts.items():
+            if rows:
+                text = "".join(row.model_dump_json() + "\n" for row in rows)
+                (to / f"{name}.{language.code}.jsonl").write_text(text, encoding="utf-8")
+    return to
+
+
+def run(served: Served, folder: Path, files: Files | None = None, **how: Any) -> tuple[int, str]:
+    """How many failed, and what was shown."""
+    out = Console(file=io.StringIO(), width=200)
+    with Client(served.url) as client:
+        failed = evaluate(client, folder, None, Plan(), files or Files(), out, **how)
+    assert isinstance(out.file, io.StringIO)
+    return failed, out.file.getvalue()
+
+
+def test_documents_are_indexed_asked_about_and_removed(served: Served, folder: Path, tmp_path: Path) -> None:
+    files = Files(tmp_path / "result.json", tmp_path / "report.html")
+    failed, shown = run(served, folder, files)
+    assert failed == 0
+    assert served.stub.indexed == ["eval/en/zebra", "eval/en/okapi", "eval/ru/zebra"]
+    assert served.stub.documents == {}
+    assert "hit@10" in shown
+    found = result.read(tmp_path / "result.json")
+    assert (found.about.version, found.about.models) == ("9", {"generator": "double"})
+    assert (len(found.search), len(found.answers)) == (3, 4)
+    assert "<h2>Wrong answers: 1</h2>" in (tmp_path / "report.html").read_text()
+
+
+def test_documents_are_kept_or_not_touched_when_asked(served: Served, folder: Path) -> None:
+    run(served, folder, keep=True)
+    assert served.stub.documents["eval/en/zebra"]["metadata"] == {"eval_language": "en"}
+    indexed = list(served.stub.indexed)
+    assert run(served, folder, ingest=False)[0] == 0
+    assert served.stub.indexed == indexed
+    assert len(served.stub.documents) == 3
+
+
+def test_failed_requests_are_counted_and_named(served: Served, folder: Path) -> None:
+    served.stub.door = replace(good_door(), broken=frozenset({"What does the zebra wear?"}))
+    failed, shown = run(served, folder)
+    assert failed == 2
+    assert "failed (2): overloaded: Too much waits. search en/q1, answer en/q1" in shown
+
+
+def test_an_answer_that_breaks_the_contract_is_a_failed_request(served: Served, folder: Path) -> None:
+    served.stub.strange = True
+    failed, shown = run(served, folder)
+    assert failed == 7
+    assert "bad_upstream: The service's answer is not what the contract says" in shown
+
+
+def test_documents_that_fail_or_stay_are_named(served: Served, folder: Path) -> None:
+    served.stub.errors = [{"document_id": "eval/en/okapi", "message": "too odd"}]
+    served.stub.stuck = frozenset({"eval/ru/zebra"})
+    failed, shown = run(served, folder)
+    assert failed == 2
+    assert "failed: eval/en/okapi: too odd" in shown
+    assert "failed: eval/ru/zebra was not removed: The index is away." in shown
+
+
+def test_a_run_that_breaks_off_removes_its_documents(served: Served, folder: Path) -> None:
+    out = Console(file=io.StringIO())
+
+    def broken_off(client: Client) -> None:
+        with indexed(client, load(folder), out, []):
+            assert len(served.stub.documents) == 3
+            raise KeyboardInterrupt
+
+    with Client(served.url) as client, pytest.raises(KeyboardInterrupt):
+        broken_off(client)
+    assert served.stub.documents == {}
+
+
+def test_a_run_is_compared_with_an_earlier_one(served: Served, folder: Path, tmp_path: Path) -> None:
+    earlier = tmp_path / "earlier.json"
+    run(served, folder, Files(json=earlier))
+    served.stub.door = MemoryDoor()
+    html = tmp_path / "report.html"
+    failed, shown = run(served, folder, Files(html=html, compare=earlier))
+    assert failed == 0
+    [row] = [line for line in shown.splitlines() if "hit@10" in line and "McNemar" in line and "English" in line]
+    assert "-1.000 (-1.000 to -1.000)" in row
+    assert "hit@1: 0 won, 1 lost" in html.read_text()
+
+
+def test_an_earlier_result_of_other_questions_does_not_lose_this_one(
+    served: Served, folder: Path, tmp_path: Path
+) -> None:
+    earlier, now = tmp_path / "earlier.json", tmp_path / "now.json"
+    run(served, folder, Files(json=earlier))
+    other = result.read(earlier)
+    result.write(replace(other, search=[], answers=[]), earlier)
+    failed, shown = run(served, folder, Files(json=now, compare=earlier))
+    assert failed == 1
+    assert "no question in common" in shown
+    assert len(result.read(now).search) == 3
+
+
+@pytest.mark.parametrize(
+    "files", [Files(json=Path("no/where.json")), Files(html=Path("no/where.html")), Files(compare=Path("none.json"))]
+)
+def test_wrong_files_are_told_before_anything_is_asked(served: Served, folder: Path, files: Files) -> None:
+    with pytest.raises(InvalidRequest):
+        run(served, folder, files)
+    assert served.stub.indexed == []
