@@ -65,7 +65,7 @@ class Writer(threading.Thread):
         with httpx.Client(base_url=self._url, timeout=30) as client:
             while not self.ended.is_set():
                 if self._chance.random() < 0.15:
-                    self._delete(client)
+                    self._remove(client)
                 else:
                     self._put(client)
 
@@ -76,13 +76,13 @@ class Writer(threading.Thread):
             fate = self._fates[name]
             fate.version += 1
             fate.possible.add(fate.version)
-            documents.append({"id": name, "text": text_of(name, fate.version)})
+            documents.append({"id": name, "text": text_of(name, fate.version), "metadata": {"name": name}})
         if self._try(lambda: client.post("/documents", json={"documents": documents})):
             for name in names:  # acknowledged: only this version may be there in the end
                 self._fates[name].possible = {self._fates[name].version}
             self.done["put"] += len(names)
 
-    def _delete(self, client: httpx.Client) -> None:
+    def _remove(self, client: httpx.Client) -> None:
         name = self._chance.choice(sorted(self._fates))
         self._fates[name].possible.add(None)
         if self._try(lambda: client.delete(f"/documents/{name}")):
@@ -171,7 +171,7 @@ def _half(client: httpx.Client, name: str, version: int, document: dict[str, Any
     if document["text"] != text_of(name, version):
         wrong.append(f"{name}: the text is not that of version {version}")
     for mode in ("words", "vectors"):
-        body = {"query": f"The {name} page says version{version}", "top_k": 50, "mode": mode}
+        body = {"query": f"The {name} page says version{version}", "top_k": 50, "mode": mode, "filter": {"name": name}}
         hits = [h for h in client.post("/search", json=body).json()["hits"] if h["document_id"] == name]
         if any(f"version{version} " not in hit["text"] for hit in hits):
             wrong.append(f"{name}: {mode} find another version than {version}")
