@@ -68,10 +68,10 @@ class Settings(BaseSettings):
     )
     default_top_k: int = Field(3, ge=1, le=20, description="Passages where the request sets no `top_k`.")
     min_relevance: float = Field(
-        0.42, ge=0, le=1, description="A passage of lower relevance is not given to the model."
+        0.41, ge=0, le=1, description="A passage of lower relevance is not given to the model."
     )
     min_coverage: float = Field(
-        0.3, ge=0, le=1, description="The same where only the words were searched, not the meaning."
+        0.36, ge=0, le=1, description="The same where only the words were searched, not the meaning."
     )
     chunk_tokens: int = Field(220, ge=32, le=2000, description="Longest passage, in tokens of the embedding model.")
     chunk_overlap: int = Field(0, ge=0, le=500, description="Tokens that a passage shares with the one before it.")
