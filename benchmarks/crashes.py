@@ -148,7 +148,7 @@ def faults(live: Live, fates: dict[str, Fate]) -> list[str]:
     wrong = []
     with live.client(60) as client:
         for name, fate in sorted(fates.items()):
-            answer = client.get(f"/documents/{name}")
+            answer = _patiently(lambda name=name: client.get(f"/documents/{name}"))  # type: ignore[misc]
             found = None if answer.status_code == 404 else _version(answer.json())
             if found not in fate.possible:
                 wrong.append(f"{name}: {found} is there, possible were {fate.possible}")
@@ -159,6 +159,19 @@ def faults(live: Live, fates: dict[str, Fate]) -> list[str]:
     if detail["embedded"] != detail["chunks"]:
         wrong.append(f"{detail['embedded']} vectors for {detail['chunks']} passages")
     return wrong
+
+
+def _patiently(request: Callable[[], httpx.Response]) -> httpx.Response:
+    """The answer, once it is none of a service that is still coming back."""
+
+    def attempt() -> httpx.Response | None:
+        with contextlib.suppress(httpx.HTTPError):
+            answer = request()
+            return None if answer.status_code >= 500 else answer
+        return None
+
+    answer: httpx.Response = wait_until(attempt, 60, "an answer")
+    return answer
 
 
 def _version(document: dict[str, Any]) -> int:
@@ -172,7 +185,8 @@ def _half(client: httpx.Client, name: str, version: int, document: dict[str, Any
         wrong.append(f"{name}: the text is not that of version {version}")
     for mode in ("words", "vectors"):
         body = {"query": f"The {name} page says version{version}", "top_k": 50, "mode": mode, "filter": {"name": name}}
-        hits = [h for h in client.post("/search", json=body).json()["hits"] if h["document_id"] == name]
+        answer = _patiently(lambda body=body: client.post("/search", json=body))  # type: ignore[misc]
+        hits = [hit for hit in answer.json()["hits"] if hit["document_id"] == name]
         if any(f"version{version} " not in hit["text"] for hit in hits):
             wrong.append(f"{name}: {mode} find another version than {version}")
         if not hits:

@@ -35,6 +35,7 @@ from answerbox.adapters.chroma_folder import ChromaFolder
 from answerbox.adapters.chroma_server import ChromaServer
 from answerbox.adapters.data_folder import DataFolder
 from answerbox.adapters.model_store import find
+from answerbox.adapters.sqlite_ledger import SqliteLedger
 from answerbox.contracts import DocumentIn
 from answerbox.ports import EmbedderInfo, TextKind, Vector, VectorStores
 from answerbox.settings import Settings
@@ -240,9 +241,10 @@ def measure_server(folder: Path, asked: list[str]) -> Row:
         finally:
             stop(live.process)
         row.figures["memory of the Chroma server, MB"] = f"{psutil.Process(server.pid).memory_info().rss / 2**20:.0f}"
-        row.figures["recall@10"] = (
-            f"{recall(ChromaServer(url, 30.0), folder / 'data' / 'ledger.sqlite3', _vectors(asked)):.3f}"
-        )
+        ledger = SqliteLedger(folder / "data" / "ledger.sqlite3")
+        stores = ChromaServer(url, 30.0, app.installation_of(ledger))
+        ledger.close()
+        row.figures["recall@10"] = f"{recall(stores, folder / 'data' / 'ledger.sqlite3', _vectors(asked)):.3f}"
     finally:
         server.terminate()
         server.wait()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import uuid
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from answerbox.documents.chunking import Chunker
 from answerbox.documents.file_reader import ProcessFileReader
 from answerbox.documents.library import Library
 from answerbox.documents.uploads import Uploads
+from answerbox.ledger import Ledger
 from answerbox.pipelines import custom
 from answerbox.pipelines.base import Pipeline
 from answerbox.pipelines.llm import LlmPipeline
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from answerbox.adapters.openai_generator import OpenAIGenerator
 
 FAKE_ENGINE = "answerbox.adapters.fakes:FakeEngine"
+INSTALLATION = "installation"
 STORED_ENGINE = "answerbox.adapters.generation.choice:build"
 
 
@@ -139,9 +142,10 @@ def library(settings: Settings, folder: DataFolder, embedder: Embedder) -> Libra
     Raises:
         IndexUnavailable, SetupError
     """
+    ledger = SqliteLedger(folder.ledger)
     return Library(
-        ledger=SqliteLedger(folder.ledger),
-        stores=_vector_stores(settings, folder),
+        ledger=ledger,
+        stores=_vector_stores(settings, folder, ledger),
         embedder=embedder,
         chunker=_chunker(settings),
         reader=ProcessFileReader(settings.reading_timeout_s, settings.reading_memory_mb),
@@ -151,14 +155,23 @@ def library(settings: Settings, folder: DataFolder, embedder: Embedder) -> Libra
     )
 
 
-def _vector_stores(settings: Settings, folder: DataFolder) -> VectorStores:
+def _vector_stores(settings: Settings, folder: DataFolder, ledger: Ledger) -> VectorStores:
     if settings.chroma_url:
         from answerbox.adapters.chroma_server import ChromaServer
 
-        return ChromaServer(settings.chroma_url, settings.chroma_timeout_s)
+        return ChromaServer(settings.chroma_url, settings.chroma_timeout_s, installation_of(ledger))
     from answerbox.adapters.chroma_folder import ChromaFolder
 
     return ChromaFolder(folder.vectors)
+
+
+def installation_of(ledger: Ledger) -> str:
+    """A name that this ledger has for itself, made at the first call."""
+    name = ledger.recall(INSTALLATION)
+    if name is None:
+        name = uuid.uuid4().hex[:8]
+        ledger.remember(INSTALLATION, name)
+    return name
 
 
 async def _former_embedder(settings: Settings, model: str) -> Embedder:

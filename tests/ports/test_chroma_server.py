@@ -45,7 +45,7 @@ def model() -> str:
 @pytest.fixture
 def store(server: ChromaRun, model: str) -> Iterator[ChromaCollection]:
     """With a row `x` and a row `y`."""
-    stores = ChromaServer(server.url, TIMEOUT_S, TIMEOUT_S)
+    stores = ChromaServer(server.url, TIMEOUT_S, long_timeout_s=TIMEOUT_S)
     store = stores.open(model)
     put(store, "x", "y")
     yield store
@@ -299,3 +299,12 @@ def test_a_batch_is_bounded_in_rows_and_bytes() -> None:
     assert max(sizes) * 4096 * 20 < 10 * 2**20
     huge: list[Any] = [("a", X, {"m.v": "x" * 11 * 2**20}), ("b", X, {})]
     assert [len(batch) for batch in _batches(huge, 300)] == [1, 1]
+
+
+def test_two_installations_on_one_server_do_not_see_each_others_vectors(server: ChromaRun) -> None:
+    one, other = (ChromaServer(server.url, RESTART_S, name) for name in ("one", "other"))
+    one.open("shared").upsert(["a"], [[1.0, 0.0]], [{"owner": ""}])
+    assert other.open("shared").ids() == set()
+    other.drop("shared")
+    assert one.open("shared").ids() == {"a"}
+    one.drop("shared")

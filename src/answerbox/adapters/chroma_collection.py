@@ -48,14 +48,15 @@ class Access(Protocol):
         ...
 
 
-def collection_name(fingerprint: str) -> str:
-    return f"chunks-{fingerprint[:32]}"
+def collection_name(fingerprint: str, installation: str = "") -> str:
+    """`installation` tells two data folders on one server apart: each removes what it does not know."""
+    return "-".join(part for part in ("chunks", installation, fingerprint[:32]) if part)
 
 
-def definition(fingerprint: str, sync_threshold: int = SYNC_THRESHOLD) -> dict[str, Any]:
+def definition(fingerprint: str, sync_threshold: int = SYNC_THRESHOLD, installation: str = "") -> dict[str, Any]:
     """What Chroma is told when it makes the collection; one that is there stays as it is."""
     return {
-        "name": collection_name(fingerprint),
+        "name": collection_name(fingerprint, installation),
         "configuration": {
             "hnsw": {
                 "space": SPACE,

@@ -21,13 +21,16 @@ T = TypeVar("T")
 
 
 class ChromaServer:
-    def __init__(self, url: str, timeout_s: float, long_timeout_s: float = LONG_S) -> None:
+    def __init__(self, url: str, timeout_s: float, installation: str = "", long_timeout_s: float = LONG_S) -> None:
         """`timeout_s` bounds a query with its retries, `long_timeout_s` a write. No request is made yet.
+
+        `installation` is part of the collections' names, so that several share a server.
 
         Raises:
             SetupError: the address cannot be used.
         """
         self._api = server_api(url)
+        self._installation = installation
         self._timeout_s = timeout_s
         self._long_timeout_s = max(long_timeout_s, timeout_s)
 
@@ -38,13 +41,14 @@ class ChromaServer:
 
     def drop(self, fingerprint: str) -> None:
         with translating(), suppress(NotFoundError):
-            patiently(lambda: self._api.delete_collection(collection_name(fingerprint)), self._timeout_s)
+            name = collection_name(fingerprint, self._installation)
+            patiently(lambda: self._api.delete_collection(name), self._timeout_s)
 
     def close(self) -> None:
         hang_up(self._api)
 
     def _made(self, fingerprint: str) -> Any:
-        model = self._api.get_or_create_collection(**definition(fingerprint))
+        model = self._api.get_or_create_collection(**definition(fingerprint, installation=self._installation))
         return tuned(Collection(client=self._api, model=model, embedding_function=None))
 
 

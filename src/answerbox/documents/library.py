@@ -93,8 +93,7 @@ class Library:
     async def info(self) -> IndexInfo:
         documents, chunks, waiting = await asyncio.to_thread(self.ledger.counts)
         embedded = await asyncio.to_thread(self._half.count)
-        model = (await self._half.embedder.info()).model
-        return IndexInfo(documents, chunks, embedded, waiting, model, self._half.state)
+        return IndexInfo(documents, chunks, embedded, waiting, self._half.model, self._half.state)
 
     async def add(self, documents: Sequence[DocumentIn], idempotency_key: str | None = None) -> Job:
         keyed = [(key_of(document_id(document), document.user_id), document) for document in documents]

@@ -46,6 +46,7 @@ class VectorHalf:
         self.embedder = embedder
         """The model whose vectors serve."""
         self.fingerprint = ""
+        self.model = ""
         self.writing = asyncio.Lock()
         """Held while vectors and ledger are brought from one state to the next."""
 
@@ -71,7 +72,7 @@ class VectorHalf:
             noted["model"],
             present.model,
         )
-        self.fingerprint = noted["fingerprint"]
+        self.fingerprint, self.model = noted["fingerprint"], noted["model"]
         try:
             self.embedder = await self._former(noted["model"])
         except AnswerboxError as exc:
@@ -170,7 +171,7 @@ class VectorHalf:
     async def _activate(self, info: EmbedderInfo) -> None:
         note = json.dumps({"fingerprint": info.fingerprint, "model": info.model})
         await asyncio.to_thread(self._ledger.remember, ACTIVE, note)
-        self.embedder, self.fingerprint = self._present, info.fingerprint
+        self.embedder, self.fingerprint, self.model = self._present, info.fingerprint, info.model
 
     async def _open(self) -> None:
         store = await asyncio.to_thread(self._stores.open, self.fingerprint)

@@ -102,6 +102,7 @@ class Index:
         try:
             while self._library is None:
                 with contextlib.suppress(EmbedderUnavailable):
+                    await embedder.info()
                     opened = library(pinned(settings, Index), self._folder, embedder)
                     await opened.start()
                     if settings.seed_docs:
