@@ -136,7 +136,20 @@ def kill(live: Live, chance: random.Random, whole: bool) -> str:
     return "gone"
 
 
-def drained(live: Live) -> bool:
+class Drained:
+    """True once all jobs have been done for longer than /health remembers what it was told."""
+
+    STEADY_S = 2.5
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def __call__(self, live: Live) -> bool:
+        self._since = (self._since or time.monotonic()) if _idle(live) else None
+        return self._since is not None and time.monotonic() - self._since > self.STEADY_S
+
+
+def _idle(live: Live) -> bool:
     with contextlib.suppress(httpx.HTTPError, KeyError):
         detail = live.get("/health").json()["dependencies"]["index"]["detail"]
         return bool(detail["waiting"] == 0 and detail["vectors"] == "ready")
@@ -212,7 +225,8 @@ def rounds(folder: Path, count: int, aimed: bool, seed: int) -> Outcome:
             _round(live, fates, chance, aimed, outcome)
             if live.process.poll() is not None:
                 live = start(folder, **SETTINGS)
-            wait_until(lambda live=live: drained(live), 240, "all jobs end after the crash")  # type: ignore[misc]
+            drained = Drained()
+            wait_until(lambda live=live, drained=drained: drained(live), 240, "all jobs end after the crash")  # type: ignore[misc]
             found = faults(live, fates)
             outcome.wrong += found
             outcome.rounds += 1

@@ -97,7 +97,13 @@ class Snapshot(Protocol):
         """Those of the chunks that exist and are in the scope."""
         ...
 
-    def vectors(self, ids: Sequence[str], fingerprint: str) -> dict[str, Vector]: ...
+    def scoped(self, scope: Scope, limit: int) -> list[str] | None:
+        """All chunks of the scope; None where they are more than `limit`."""
+        ...
+
+    def cosines(self, ids: Sequence[str], vector: Vector, fingerprint: str) -> dict[str, float]:
+        """Of the chunks that have a vector of that model, all of them being of norm 1."""
+        ...
 
 
 class Ledger(Protocol):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import psutil
 
 from tests.live import BIN, free_port, wait_until
 
@@ -40,8 +41,18 @@ class ChromaRun:
         wait_until(self._is_ready, START_LIMIT_S, "chroma run is ready")
 
     def send(self, sign: signal.Signals) -> None:
+        """A process goes on for a moment after SIGSTOP was sent: waits until all of them stand still."""
         assert self.process
         os.killpg(self.process.pid, sign)
+        if sign == signal.SIGSTOP:
+            wait_until(self._stands_still, START_LIMIT_S, "chroma run stands still")
+
+    def _stands_still(self) -> bool:
+        assert self.process
+        processes = [psutil.Process(self.process.pid)]
+        processes += processes[0].children(recursive=True)
+        threads = [thread for process in processes for thread in Path(f"/proc/{process.pid}/task").iterdir()]
+        return all((thread / "stat").read_text().rpartition(")")[2].split()[0] == "T" for thread in threads)
 
     def end(self, sign: signal.Signals = signal.SIGKILL) -> None:
         if self.process:

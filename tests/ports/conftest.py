@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,8 +11,10 @@ import torch
 from answerbox.adapters.generation.local_generator import LocalGenerator
 from answerbox.adapters.model_store import find
 from answerbox.adapters.openai_generator import OpenAIGenerator
+from answerbox.adapters.sqlite_ledger import SqliteLedger
 from answerbox.adapters.transformers_embedder import TransformersEmbedder
 from answerbox.app import local_generator
+from answerbox.ledger import Ledger
 from answerbox.ports import Generator
 from answerbox.settings import Settings
 from tests.openai_server import connected
@@ -85,6 +88,13 @@ def generator(request: pytest.FixtureRequest) -> Generator:
     """Those, and a server that speaks OpenAI's protocol."""
     found: Generator = request.getfixturevalue(request.param)
     return found
+
+
+@pytest.fixture(params=[SqliteLedger], ids=["sqlite"])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+    ledger: Ledger = request.param(tmp_path / "ledger")
+    yield ledger
+    ledger.close()
 
 
 @pytest.fixture(scope="session")

@@ -86,13 +86,32 @@ class SqliteSnapshot:
     def vectors(self, ids: Sequence[str], fingerprint: str) -> dict[str, Vector]:
         found: dict[str, Vector] = {}
         for part in parts(ids):
-            rows = self._db.execute(
-                "SELECT c.id, v.vector FROM chunks c JOIN vectors v ON v.number = c.number "
-                f"WHERE v.fingerprint = ? AND c.id IN ({marks(part)})",
-                (fingerprint, *part),
-            )
+            rows = self._blobs(part, fingerprint)
             found |= {id_: np.frombuffer(blob, dtype="<f4").tolist() for id_, blob in rows}
         return found
+
+    def _blobs(self, ids: Sequence[str], fingerprint: str) -> list[tuple[str, bytes]]:
+        return self._db.execute(
+            "SELECT c.id, v.vector FROM chunks c JOIN vectors v ON v.number = c.number "
+            f"WHERE v.fingerprint = ? AND c.id IN ({marks(ids)})",
+            (fingerprint, *ids),
+        ).fetchall()
+
+    def scoped(self, scope: Scope, limit: int) -> list[str] | None:
+        clause, values = condition(scope)
+        rows = self._db.execute(
+            f"SELECT c.id FROM chunks c JOIN documents d ON d.id = c.document_id WHERE 1 {clause} LIMIT ?",
+            (*values, limit + 1),
+        ).fetchall()
+        return None if len(rows) > limit else [row[0] for row in rows]
+
+    def cosines(self, ids: Sequence[str], vector: Vector, fingerprint: str) -> dict[str, float]:
+        rows = [row for part in parts(ids) for row in self._blobs(part, fingerprint)]
+        if not rows:
+            return {}
+        matrix = np.frombuffer(b"".join(row[1] for row in rows), dtype="<f4").reshape(len(rows), -1)
+        near = matrix @ np.asarray(vector, dtype="<f4")
+        return {row[0]: float(cosine) for row, cosine in zip(rows, near, strict=True)}
 
     def _total(self) -> int:
         # Numbers are given out in order: an upper bound that costs no count of a large table.

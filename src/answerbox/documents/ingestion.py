@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -27,8 +28,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 AT_ONCE = 8
-"""Documents that are worked on at the same time, so that the embedder can batch their passages."""
-EMBED_BATCH = 32
+"""Documents that are worked on at the same time: one is embedded while others are read, cut and written."""
+EMBED_S = 0.1
+"""Questions share the embedding model with ingestion: a batch is made as large as takes so long, and comes alone."""
+LARGEST_BATCH = 64
 RETRY_S = 1.0
 
 
@@ -44,6 +47,8 @@ class Ingestion:
 
     def __post_init__(self) -> None:
         self._wake = asyncio.Event()
+        self._embedding = asyncio.Lock()
+        self._batch = 2
 
     def wake(self) -> None:
         self._wake.set()
@@ -112,13 +117,21 @@ class Ingestion:
         """Vectors of all texts; waits while the embedder is down, for the document must not be lost."""
         vectors: list[Vector] = []
         while len(vectors) < len(texts):
-            batch = texts[len(vectors) : len(vectors) + EMBED_BATCH]
             try:
-                vectors += await embedder.embed(batch, "passage")
+                async with self._embedding:
+                    batch = texts[len(vectors) : len(vectors) + self._batch]
+                    began = time.monotonic()
+                    vectors += await embedder.embed(batch, "passage")
+                    self._batch = _next_batch(len(batch), time.monotonic() - began)
             except EmbedderUnavailable as exc:
                 log.warning("ingestion waits for the embedder: %s", exc.message)
                 await asyncio.sleep(RETRY_S)
         return vectors
+
+
+def _next_batch(size: int, took_s: float) -> int:
+    """At most twice as large as the last one."""
+    return max(1, min(LARGEST_BATCH, 2 * size, int(size * EMBED_S / max(took_s, 1e-3))))
 
 
 def _stored(chunk: Chunk, document: DocumentIn) -> StoredChunk:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from answerbox import filters
@@ -16,6 +16,8 @@ from answerbox.ports import SearchQuery, SearchResult, Vector
 
 CANDIDATES = 50
 """Length of each list before fusion, at least."""
+EXACT = 2_000
+"""Passages that are all compared: where a filter leaves so few, a graph of all passages finds them badly and slowly."""
 METADATA = "m."
 """Before the keys of a document's metadata in the vector store."""
 OWNER = "owner"
@@ -37,7 +39,7 @@ class Searcher:
         limit = max(CANDIDATES, 2 * query.top_k)
         with self.ledger.snapshot() as now:
             # After the snapshot: a vector that is gone by then belongs to no chunk of it that is looked for.
-            near = self._near(vector, limit, scope, degraded) if vector else None
+            near = self._near(now, vector, fingerprint, limit, scope, degraded) if vector else None
             ranked = _ranked(now, query, vector, near, limit, scope, fingerprint)
             stored = now.chunks([candidate.chunk_id for candidate in ranked], scope)
         documents = {id_: found.chunk.document_id for id_, found in stored.items()}
@@ -48,7 +50,11 @@ class Searcher:
         allowed = readers(query.user_id) if self.isolation else None
         return Scope(filters.parsed(query.filter), allowed)
 
-    def _near(self, vector: Vector, limit: int, scope: Scope, degraded: list[str]) -> dict[str, float] | None:
+    def _near(
+        self, now: Snapshot, vector: Vector, fingerprint: str, limit: int, scope: Scope, degraded: list[str]
+    ) -> dict[str, float] | None:
+        if scope != Scope() and (few := now.scoped(scope, EXACT)) is not None:
+            return _nearest_of(now.cosines(few, vector, fingerprint), limit)
         try:
             return dict(self.nearest(vector, limit, self._pushed_down(scope)))
         except IndexUnavailable:
@@ -80,7 +86,7 @@ def _ranked(
     known = {match.chunk_id for match in matches}
     others = [id_ for id_ in near if id_ not in known]
     matches += now.rows(question.terms, others)
-    cosines = near | _cosines(now, [id_ for id_ in known if id_ not in near], vector, fingerprint)
+    cosines = near | now.cosines([id_ for id_ in known if id_ not in near], vector, fingerprint)
     return candidates(question, matches, cosines, by_meaning=True)
 
 
@@ -96,12 +102,9 @@ def _by_meaning_alone(now: Snapshot, question: Question, near: dict[str, float])
     return sorted(alone, key=lambda one: (-one.score, one.chunk_id))
 
 
-def _cosines(now: Snapshot, ids: Sequence[str], vector: Vector, fingerprint: str) -> dict[str, float]:
-    """Of unit vectors."""
-    return {
-        id_: sum(a * b for a, b in zip(vector, mine, strict=True))
-        for id_, mine in now.vectors(ids, fingerprint).items()
-    }
+def _nearest_of(cosines: dict[str, float], limit: int) -> dict[str, float]:
+    best = sorted(cosines, key=lambda id_: (-cosines[id_], id_))[:limit]
+    return {id_: cosines[id_] for id_ in best}
 
 
 def source(stored: StoredChunk, relevance: float) -> Source:
