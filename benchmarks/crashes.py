@@ -13,6 +13,7 @@ import contextlib
 import os
 import random
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -288,6 +289,7 @@ def main() -> None:
     parser.add_argument("--aimed", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the service is stopped too
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         by_chance = rounds(Path(folder) / "random", asked.random, False, asked.seed)
