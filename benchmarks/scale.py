@@ -197,8 +197,8 @@ def measure_embedded(folder: Path, texts: list[str], asked: list[str]) -> Row:
         row.figures["meanwhile ingested with the embedding model, passages a second"] = f"{rate:.0f}"
         row.figures["memory of Index, MB"] = f"{memory_mb(live, 'Index'):.0f}"
         with live.client() as client:
-            for job in [document["id"] for document in more]:
-                client.delete(f"/documents/{job}")
+            for document in more:
+                client.delete(f"/documents/{document['id']}")
     finally:
         stop(live.process)
     return row

@@ -15,6 +15,14 @@ from answerbox.contracts import Document, DocumentIn, DocumentPage, Job
 from answerbox.filters import Filter
 from answerbox.ports import Chunk, FileIn, Vector
 
+OWNER_END = "\x1f"
+"""Ends the owner in a document's key; neither ids nor user ids can have it."""
+
+
+def name_of(key: str) -> str:
+    """The document's id as the caller knows it."""
+    return key.rpartition(OWNER_END)[2]
+
 
 @dataclass(frozen=True)
 class Claimed:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from answerbox.adapters.sqlite_file import SqliteFile
 from answerbox.contracts import DocumentIn, Job, JobError, JobStage, JobStatus
 from answerbox.errors import Conflict, JobNotFound
-from answerbox.ledger import Claimed
+from answerbox.ledger import Claimed, name_of
 from answerbox.ports import FileIn
 
 KEPT_DAYS = 30
@@ -241,12 +241,8 @@ def _errors(db: sqlite3.Connection, job_id: str, error: str | None) -> list[JobE
     failed = db.execute(
         "SELECT document_id, error FROM job_items WHERE job_id = ? AND status = 'failed' ORDER BY number", (job_id,)
     )
-    found = [JobError(document_id=_name(key), message=message) for key, message in failed]
+    found = [JobError(document_id=name_of(key), message=message) for key, message in failed]
     return [*found, *([JobError(document_id="", message=error)] if error else [])]
-
-
-def _name(key: str) -> str:
-    return key.rpartition("\x1f")[2]
 
 
 def _status(cancelled: bool, ended: bool, counts: dict[str, int]) -> JobStatus:

@@ -18,7 +18,7 @@ from answerbox.adapters.sqlite_schema import COPY_WORDS, FROM_1, SCHEMA, SCHEMA_
 from answerbox.adapters.sqlite_search import SqliteSnapshot, blob, packed
 from answerbox.contracts import Document, DocumentIn, DocumentInfo, DocumentPage
 from answerbox.errors import DocumentNotFound, SetupError
-from answerbox.ledger import Claimed, Revision, Scope, Snapshot, StoredChunk
+from answerbox.ledger import Claimed, Revision, Scope, Snapshot, StoredChunk, name_of
 from answerbox.ports import Vector
 
 
@@ -63,14 +63,14 @@ class SqliteLedger(SqliteJobs):
             gone = _drop_chunks(db, key)
             waited = bury(db, key)
             if not db.execute("DELETE FROM documents WHERE id = ?", (key,)).rowcount and not waited:
-                raise DocumentNotFound(f"There is no document {key.rpartition(chr(31))[2]!r}.")
+                raise DocumentNotFound(f"There is no document {name_of(key)!r}.")
         return sorted(gone)
 
     def document(self, key: str) -> Document:
         with self._file.read() as db:
             row = db.execute(f"SELECT {_INFO}, text FROM documents WHERE id = ?", (key,)).fetchone()
         if row is None:
-            raise DocumentNotFound(f"There is no document {key.rpartition(chr(31))[2]!r}.")
+            raise DocumentNotFound(f"There is no document {name_of(key)!r}.")
         return Document(**_info(row), text=row[-1])
 
     def documents(self, after: str | None, limit: int, readers: tuple[str, ...] | None) -> DocumentPage:
@@ -164,7 +164,7 @@ def _write_document(db: sqlite3.Connection, key: str, document: DocumentIn, revi
         "recipe = excluded.recipe, updated_at = excluded.updated_at",
         (
             key,
-            key.rpartition("\x1f")[2],
+            name_of(key),
             document.user_id or "",
             document.title,
             document.uri,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -28,7 +29,7 @@ class Client:
         self._http.close()
 
     def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        """The JSON of the answer.
+        """The JSON of the answer; nothing where it has no body.
 
         Raises:
             AnswerboxError: the service's problem, as its own class; Unavailable where there is no service.
@@ -48,8 +49,21 @@ class Client:
             raise self._down(exc) from exc
         if response.is_error:
             raise _problem(response)
-        data: dict[str, Any] = response.json()
+        data: dict[str, Any] = response.json() if response.content else {}
         return data
+
+    def finished(
+        self, job: dict[str, Any], poll_s: float = 0.2, watch: Callable[[dict[str, Any]], None] | None = None
+    ) -> dict[str, Any]:
+        """The job when it has ended; `watch` sees how it goes. Raises as `call` does, and for a cancelled job."""
+        while not job["finished_at"]:
+            if watch:
+                watch(job)
+            time.sleep(poll_s)
+            job = self.call("GET", f"/jobs/{job['job_id']}")
+        if job["status"] == "cancelled":
+            raise AnswerboxError(f"The job {job['job_id']} was cancelled.")
+        return job
 
     def stream(self, path: str, question: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """The events of an answer: name and data. Raises as `call` does, also for an `error` event."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +27,6 @@ from answerbox.evaluation.result import About, Result
 from answerbox.evaluation.run import Plan, count, run
 
 BATCH = 50
-POLL_S = 0.2
 REMOVALS = 8
 
 
@@ -173,14 +171,9 @@ def _check_folders(files: Files) -> None:
 def _index(client: Client, batch: list[DocumentIn]) -> list[str]:
     body = {"documents": [document.model_dump(mode="json", exclude_none=True) for document in batch]}
     try:
-        job = client.call("POST", "/documents", body)
+        job = client.finished(client.call("POST", "/documents", body))
     except InvalidRequest as exc:
         return [f"{len(batch)} documents from {batch[0].id} on were refused: {exc.message}"]
-    while not job["finished_at"]:
-        time.sleep(POLL_S)
-        job = client.call("GET", f"/jobs/{job['job_id']}")
-    if job["status"] == "cancelled":
-        raise AnswerboxError(f"The job {job['job_id']} was cancelled.")
     return [f"{error['document_id']}: {error['message']}" for error in job["errors"]]
 
 
@@ -192,7 +185,7 @@ def _remove(client: Client, ids: list[str]) -> list[str]:
 
 def _remove_one(client: Client, id_: str) -> str | None:
     try:
-        with suppress(DocumentNotFound, ValueError):  # a removal's answer has no body, so it is no JSON
+        with suppress(DocumentNotFound):
             client.call("DELETE", f"/documents/{quote(id_, safe='')}")
     except AnswerboxError as exc:
         return str(exc)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mimetypes
-import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,11 +15,10 @@ from rich.table import Table
 
 from answerbox.cli.client import Client
 from answerbox.documents.reading import find
-from answerbox.errors import AnswerboxError, InvalidRequest
+from answerbox.errors import InvalidRequest
 
 BATCH = 50
 BATCH_BYTES = 8 * 2**20
-POLL_S = 0.2
 
 
 @dataclass
@@ -86,17 +84,12 @@ def _batches(files: list[Named]) -> Iterator[list[Named]]:
 
 def _index(client: Client, batch: list[Named], user_id: str | None, tallies: dict[str, Tally]) -> list[str]:
     try:
-        job = _send(client, batch, user_id)
+        job = client.finished(_send(client, batch, user_id))
     except InvalidRequest as exc:
         if len(batch) > 1:  # one of them is to blame; the others need not suffer
             return [reason for file in batch for reason in _index(client, [file], user_id, tallies)]
         _count(tallies, batch[0], failed=True)
         return [f"{batch[0].name}: {exc.message}"]
-    while not job["finished_at"]:
-        time.sleep(POLL_S)
-        job = client.call("GET", f"/jobs/{job['job_id']}")
-    if job["status"] == "cancelled":
-        raise AnswerboxError(f"The job {job['job_id']} was cancelled.")
     wrong = {error["document_id"] for error in job["errors"]}
     for file in batch:
         _count(tallies, file, failed=file.name in wrong)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from rich.console import Console
 from rich.progress import Progress
 
@@ -17,10 +15,9 @@ def reindex(client: Client, out: Console) -> bool:
     job = client.call("POST", "/reindex")
     with Progress(console=out, transient=True) as progress:
         bar = progress.add_task("making vectors", total=None)
-        while not job["finished_at"]:
-            progress.update(bar, total=job["total"] or None, completed=job["done"])
-            time.sleep(POLL_S)
-            job = client.call("GET", f"/jobs/{job['job_id']}")
+        job = client.finished(
+            job, POLL_S, lambda now: progress.update(bar, total=now["total"] or None, completed=now["done"])
+        )
     for error in job["errors"]:
         out.print(f"failed: {error['message']}", markup=False, style="red")
     out.print(f"{job['done']} of {job['total']} passages have vectors of the present model")

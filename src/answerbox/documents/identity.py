@@ -6,9 +6,7 @@ import hashlib
 import json
 
 from answerbox.contracts import DocumentIn
-
-OWNER_END = "\x1f"
-"""Neither ids nor user ids can have it."""
+from answerbox.ledger import OWNER_END
 
 
 def content_hash(document: DocumentIn) -> str:

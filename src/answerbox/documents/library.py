@@ -21,7 +21,7 @@ from answerbox.documents.search import Searcher
 from answerbox.documents.uploads import Uploads
 from answerbox.documents.vector_half import Former, VectorHalf
 from answerbox.errors import InvalidRequest
-from answerbox.ledger import Ledger
+from answerbox.ledger import Ledger, name_of
 from answerbox.ports import (
     Embedder,
     FileIn,
@@ -98,8 +98,8 @@ class Library:
     async def add(self, documents: Sequence[DocumentIn], idempotency_key: str | None = None) -> Job:
         keyed = [(key_of(document_id(document), document.user_id), document) for document in documents]
         _distinct([key for key, _ in keyed], "documents")
-        digest = _digest(f"{key}\0{content_hash(document)}" for key, document in keyed)
-        return await self._enqueue(keyed, idempotency_key, digest)
+        contents = (f"{key}\0{content_hash(document)}" for key, document in keyed)
+        return await self._enqueue(keyed, idempotency_key, contents)
 
     async def add_files(self, files: Sequence[FileIn], idempotency_key: str | None = None) -> Job:
         keyed = [(key_of(file.name, file.user_id), file) for file in files]
@@ -107,8 +107,8 @@ class Library:
             _distinct([key for key, _ in keyed], "files")
             for file in files:
                 await asyncio.to_thread(self._uploads.seal, file)
-            digest = _digest(f"{key}\0{file.sha256}\0{file.language}\0{file.metadata}" for key, file in keyed)
-            return await self._enqueue(keyed, idempotency_key, digest)
+            contents = (f"{key}\0{file.sha256}\0{file.language}\0{file.metadata}" for key, file in keyed)
+            return await self._enqueue(keyed, idempotency_key, contents)
         finally:
             await asyncio.to_thread(self._tidy_uploads, files)
 
@@ -155,8 +155,11 @@ class Library:
                 self._uploads.remove(file.upload_id)
         self._uploads.sweep(needed)
 
-    async def _enqueue(self, items: Sequence[tuple[str, Any]], idempotency_key: str | None, digest: str) -> Job:
-        idempotency = (idempotency_key, digest) if idempotency_key else None
+    async def _enqueue(
+        self, items: Sequence[tuple[str, Any]], idempotency_key: str | None, contents: Iterator[str]
+    ) -> Job:
+        """`contents` tell one request from another; they are only looked at where there is a key."""
+        idempotency = (idempotency_key, _digest(contents)) if idempotency_key else None
         job = await asyncio.to_thread(self.ledger.enqueue, items, idempotency)
         self._ingestion.wake()
         return job
@@ -186,7 +189,7 @@ def _distinct(keys: Sequence[str], field: str) -> None:
     seen: set[str] = set()
     for key in keys:
         if key in seen:
-            name = key.rpartition("\x1f")[2]
+            name = name_of(key)
             raise InvalidRequest(
                 f"Two {field} of the request have the id {name!r}.",
                 errors=[{"field": field, "message": f"the id {name!r} stands twice"}],
