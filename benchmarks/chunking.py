@@ -22,9 +22,9 @@ import numpy as np
 from semantic_text_splitter import MarkdownSplitter
 from tests.conftest import XQUAD
 
+from answerbox.adapters.embedding.local_embedder import load_embedder
 from answerbox.adapters.model_store import StoredModel, find
 from answerbox.adapters.token_length import token_length
-from answerbox.adapters.transformers_embedder import TransformersEmbedder
 from answerbox.documents.chunking import Chunker, Measure, estimated_tokens
 from answerbox.text import content_terms, sentences, terms
 from benchmarks.machine import description
@@ -170,7 +170,7 @@ class Vectors:
     """Of texts, each embedded once."""
 
     def __init__(self, stored: StoredModel) -> None:
-        self._embedder = TransformersEmbedder(stored, "cpu")
+        self._embedder = load_embedder(stored, "cpu")
         self._known: dict[str, list[float]] = {}
 
     def of(self, texts: Sequence[str]) -> np.ndarray:

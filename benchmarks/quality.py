@@ -60,10 +60,8 @@ def transformers_logs(rows: list[list[int]]) -> list[float]:
 
 
 def openvino_logs(rows: list[list[int]]) -> list[float]:
-    import openvino
-    import openvino_genai as genai
-
     from answerbox.adapters.generation.openvino_engine import PROPERTIES
+    from answerbox.adapters.silent_openvino import genai, openvino
 
     scheduler = genai.SchedulerConfig()
     scheduler.cache_size = 1

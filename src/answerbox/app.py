@@ -121,9 +121,9 @@ def local_embedder(settings: Settings) -> Any:
     # Before torch is imported: OpenMP's threads spin while they wait, and two models would starve each other.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # a log is no terminal
-    from answerbox.adapters.transformers_embedder import TransformersEmbedder
+    from answerbox.adapters.embedding.local_embedder import load_embedder
 
-    return TransformersEmbedder(model_store.find(settings.embedder_model), settings.device)
+    return load_embedder(model_store.find(settings.embedder_model), settings.device)
 
 
 def local_reranker(settings: Settings) -> Any:

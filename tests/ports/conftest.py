@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from answerbox.adapters.embedding.local_embedder import LocalEmbedder, load_embedder
+from answerbox.adapters.embedding.transformers_model import TransformersModel
 from answerbox.adapters.generation.local_generator import LocalGenerator
 from answerbox.adapters.model_store import find
 from answerbox.adapters.openai_generator import OpenAIGenerator
 from answerbox.adapters.sqlite_ledger import SqliteLedger
-from answerbox.adapters.transformers_embedder import TransformersEmbedder
 from answerbox.app import local_generator
 from answerbox.ledger import Ledger
 from answerbox.ports import Generator
@@ -104,5 +105,11 @@ def chroma_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def minilm() -> TransformersEmbedder:
-    return TransformersEmbedder(find("all-minilm-l6-v2"), "cpu")
+def minilm() -> LocalEmbedder:
+    return load_embedder(find("all-minilm-l6-v2"), "cpu")
+
+
+@pytest.fixture(scope="session")
+def minilm_torch() -> LocalEmbedder:
+    stored = find("all-minilm-l6-v2")
+    return LocalEmbedder(stored, TransformersModel(stored, "cpu"))

@@ -1,4 +1,4 @@
-"""Every `Embedder` keeps the port's promises: the shipped double and a real model."""
+"""Every `Embedder` keeps the port's promises: the shipped double and a real model, with OpenVINO and with torch."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import math
 
 import pytest
 
+from answerbox.adapters.embedding.local_embedder import LocalEmbedder
 from answerbox.adapters.fakes import FakeEmbedder
-from answerbox.adapters.transformers_embedder import TransformersEmbedder
+from answerbox.adapters.model_store import find
 from answerbox.ports import Embedder, Vector
 
 TEXTS = [
@@ -24,11 +25,11 @@ TEXTS = [
 ]
 
 
-@pytest.fixture(params=["fake", "transformers"])
+@pytest.fixture(params=["fake", "minilm", "minilm_torch"])
 def embedder(request: pytest.FixtureRequest) -> Embedder:
     if request.param == "fake":
         return FakeEmbedder()
-    found: Embedder = request.getfixturevalue("minilm")
+    found: Embedder = request.getfixturevalue(request.param)
     return found
 
 
@@ -69,12 +70,19 @@ async def test_like_texts_are_nearer_than_unlike_ones(embedder: Embedder) -> Non
     assert cosine(question, answer) > cosine(question, other) + 0.2
 
 
-async def test_the_model_says_what_it_is(minilm: TransformersEmbedder) -> None:
+async def test_the_model_says_what_it_is(minilm: LocalEmbedder) -> None:
     info = await minilm.info()
     assert (info.dimension, info.languages) == (384, ("en",))
     assert len(info.fingerprint) == 64
 
 
-async def test_prefixes_are_put_before_texts_of_their_kind(minilm: TransformersEmbedder) -> None:
+async def test_prefixes_are_put_before_texts_of_their_kind(minilm: LocalEmbedder) -> None:
     info = await minilm.info()
     assert info.prefixed(["a"], "query") == ["a"]
+
+
+async def test_openvino_and_torch_give_the_same_vectors(minilm: LocalEmbedder, minilm_torch: LocalEmbedder) -> None:
+    assert find("all-minilm-l6-v2").openvino
+    pairs = zip(await minilm.embed(TEXTS, "passage"), await minilm_torch.embed(TEXTS, "passage"), strict=True)
+    for one, other in pairs:
+        assert one == pytest.approx(other, abs=1e-4)

@@ -35,8 +35,8 @@ FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 VENDORS = {
     "torch": ("adapters/",),
     "transformers": ("adapters/",),
-    "openvino": ("adapters/generation/openvino_engine.py",),
-    "openvino_genai": ("adapters/generation/openvino_engine.py",),
+    "openvino": ("adapters/silent_openvino.py",),
+    "openvino_genai": ("adapters/silent_openvino.py",),
     "chromadb": ("adapters/chroma_",),
     "bentoml": ("service/", "adapters/model_store.py", "adapters/bento_remote.py", "adapters/bento_generator.py"),
     "starlette": ("service/",),

@@ -30,7 +30,7 @@ Progress = Callable[[str], None]
 FREE_BYTES = 1_500_000_000
 """Room that downloading and converting the embedded pair takes at most."""
 
-RECIPE = 3
+RECIPE = 4
 """Part of an embedded model's version: raised when its files or metadata are made in another way."""
 
 
@@ -115,6 +115,7 @@ def pull_embedded(model: EmbeddedModel, progress: Progress) -> str:
                     write_q8(files / model.weights, target / model_store.GGUF)
                 else:
                     shutil.copytree(files, target, dirs_exist_ok=True)
+                    _add_openvino(target, progress)
     progress(f"{model.tag}: stored")
     return model.tag
 
@@ -150,6 +151,8 @@ def pull_hub(hub_id: str, revision: str | None, kind: str, extra: dict[str, Any]
                 allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"],
             )
             shutil.rmtree(target / ".cache", ignore_errors=True)
+            if kind == "embedder":
+                _add_openvino(target, progress)
     progress(f"{tag}: stored")
     return tag
 
@@ -254,6 +257,13 @@ def _convert_gguf(files: Path, weights: str, target: Path) -> None:
     config = json.loads((target / "config.json").read_text())
     config.pop("_model_name_or_path", None)
     (target / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def _add_openvino(target: Path, progress: Progress) -> None:
+    from answerbox.adapters.embedding.openvino_files import write_openvino
+
+    if not write_openvino(target, target / model_store.OPENVINO):
+        progress(f"{target.name}: OpenVINO cannot run this model; torch will")
 
 
 def _check_room(folder: Path) -> None:

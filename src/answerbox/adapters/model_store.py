@@ -17,6 +17,7 @@ from bentoml.exceptions import BentoMLException
 from answerbox.errors import ModelMissing, SetupError
 
 GGUF = "model.q8_0.gguf"
+OPENVINO = "openvino_model.xml"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,12 @@ class StoredModel:
     def gguf(self) -> Path | None:
         """The weights once more, as a GGUF file of Q8_0 blocks, for engines that read that."""
         file = self.path / GGUF
+        return file if file.exists() else None
+
+    @property
+    def openvino(self) -> Path | None:
+        """The model once more, in OpenVINO's form."""
+        file = self.path / OPENVINO
         return file if file.exists() else None
 
     @property
@@ -68,12 +75,17 @@ def every() -> list[StoredModel]:
 def create(tag: str, metadata: dict[str, Any]) -> Iterator[Path]:
     """A folder to fill. It becomes the model when the block ends well, and is removed when it does not.
 
+    Where another process has stored that model meanwhile, its is kept.
+
     Raises:
         SetupError: the disk is full or the store cannot be written.
     """
     try:
         with bentoml.models.create(tag, metadata=metadata) as model:
             yield Path(model.path)
+    except BentoMLException:
+        if not exists(tag):
+            raise
     except OSError as exc:
         raise SetupError(
             f"The model {tag!r} could not be stored: {exc.strerror or exc}.",

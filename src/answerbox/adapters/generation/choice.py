@@ -6,9 +6,8 @@ import os
 from pathlib import Path
 
 from answerbox.adapters.generation.engine import Engine
+from answerbox.adapters.gpu import has_gpu
 from answerbox.errors import SetupError
-
-NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def build(
@@ -22,7 +21,7 @@ def build(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # OpenMP's threads would spin and starve the other services
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # a log is no terminal
     if name == "auto":
-        name = "continuous" if _has_gpu(device) else "openvino" if gguf else "transformers"
+        name = "continuous" if has_gpu(device) else "openvino" if gguf else "transformers"
     if name == "openvino":
         from answerbox.adapters.generation.openvino_engine import OpenVinoEngine
 
@@ -39,14 +38,3 @@ def build(
     from answerbox.adapters.generation.transformers_engine import TransformersEngine
 
     return TransformersEngine(folder, device, ends, rows, tokens)
-
-
-def _has_gpu(device: str) -> bool:
-    """Without a driver torch need not be loaded to know."""
-    if device.startswith("cuda"):
-        return True
-    if device != "auto" or not NVIDIA_DRIVER.exists():
-        return False
-    import torch
-
-    return torch.cuda.is_available()

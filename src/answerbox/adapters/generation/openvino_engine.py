@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
-import openvino_genai as genai
 
 from answerbox.adapters.generation.engine import Ended, EngineInfo, Made, OutOfMemory, Row
+from answerbox.adapters.silent_openvino import genai, openvino
 from answerbox.errors import SetupError
 
 BLOCK_TOKENS = 32

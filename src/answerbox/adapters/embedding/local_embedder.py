@@ -1,38 +1,42 @@
-"""Sentence embeddings with transformers: tokenize, run, pool, normalise (as sentence-transformers does)."""
+"""Sentence embeddings in this process, as sentence-transformers makes them: tokenize, run, pool, normalise."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections.abc import Sequence
+from typing import Protocol
 
-import torch
-from transformers import AutoModel, AutoTokenizer
+import numpy as np
 
+from answerbox.adapters.gpu import has_gpu
 from answerbox.adapters.model_store import StoredModel
-from answerbox.adapters.torch_device import device_of
 from answerbox.ports import EmbedderInfo, TextKind, Vector
 
 SUB_BATCH = 16
 """Texts of like length that run together; more costs padding, less costs overhead."""
 
 
-class TransformersEmbedder:
-    def __init__(self, stored: StoredModel, device: str) -> None:
+class SentenceModel(Protocol):
+    """What turns texts into vectors: one for each kind of hardware. Not safe for threads."""
+
+    dimension: int
+
+    def hidden(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The last layer, (texts, tokens, dimension), and the mask of the tokens that are no padding, both float32."""
+        ...
+
+
+class LocalEmbedder:
+    def __init__(self, stored: StoredModel, model: SentenceModel) -> None:
         metadata = stored.metadata
-        self._device = device_of(device)
-        self._tokenizer = AutoTokenizer.from_pretrained(stored.path, local_files_only=True)
-        model = AutoModel.from_pretrained(
-            stored.path, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype="float32"
-        )
-        self._model = model.to(self._device).eval()
+        self._model = model
         self._pooling = str(metadata.get("pooling", "mean"))
-        self._max_tokens = int(metadata.get("max_tokens", 512))
         self._one_at_a_time = threading.Lock()
         self._info = EmbedderInfo(
             model=stored.tag,
             fingerprint=str(metadata["sha256"]),
-            dimension=int(model.config.hidden_size),
+            dimension=model.dimension,
             languages=tuple(metadata.get("languages", ())),
             query_prefix=str(metadata.get("query_prefix", "")),
             passage_prefix=str(metadata.get("passage_prefix", "")),
@@ -48,7 +52,7 @@ class TransformersEmbedder:
         """Unit vectors of the texts as they are, in order. Blocking. Longer texts are cut."""
         order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
         vectors: list[Vector] = [[] for _ in texts]
-        with self._one_at_a_time, torch.inference_mode():
+        with self._one_at_a_time:
             for start in range(0, len(order), SUB_BATCH):
                 places = order[start : start + SUB_BATCH]
                 for place, vector in zip(places, self._run([texts[p] for p in places]), strict=True):
@@ -56,14 +60,25 @@ class TransformersEmbedder:
         return vectors
 
     def _run(self, texts: list[str]) -> list[Vector]:
-        inputs = self._tokenizer(
-            texts, padding=True, truncation=True, max_length=self._max_tokens, return_tensors="pt"
-        ).to(self._device)
-        hidden = self._model(**inputs).last_hidden_state
+        hidden, mask = self._model.hidden(texts)
         if self._pooling == "cls":
             pooled = hidden[:, 0]
         else:
-            mask = inputs["attention_mask"].unsqueeze(-1).to(hidden.dtype)
-            pooled = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1e-9)
-        rows: list[Vector] = torch.nn.functional.normalize(pooled, dim=1).cpu().tolist()
+            pooled = np.einsum("btd,bt->bd", hidden, mask) / np.maximum(mask.sum(1, keepdims=True), 1e-9)
+        rows: list[Vector] = (pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)).tolist()
         return rows
+
+
+def load_embedder(stored: StoredModel, device: str) -> LocalEmbedder:
+    """On a CPU with OpenVINO where the store has the model in its form, else with torch.
+
+    Raises:
+        SetupError: there is no such device.
+    """
+    if stored.openvino and not has_gpu(device):
+        from answerbox.adapters.embedding.openvino_model import OpenVinoModel
+
+        return LocalEmbedder(stored, OpenVinoModel(stored, stored.openvino))
+    from answerbox.adapters.embedding.transformers_model import TransformersModel
+
+    return LocalEmbedder(stored, TransformersModel(stored, device))
