@@ -180,17 +180,22 @@ def _dot(one: Vector, other: Vector) -> float:
 
 @dataclass
 class ShelfStore:
-    """A `DocumentStore` that finds the same passages whatever is asked; the rest of the port it does not have."""
+    """A `DocumentStore` that finds the same passages whatever is asked; the rest of the port it does not have.
+
+    `by_words`: as if its embedder were down.
+    """
 
     found: list[Source] = field(default_factory=list)
     failures: list[AnswerboxError] = field(default_factory=list)
     queries: list[SearchQuery] = field(default_factory=list)
+    by_words: bool = False
 
     async def search(self, query: SearchQuery) -> SearchResult:
         self.queries.append(query)
         if self.failures:
             raise self.failures.pop(0)
-        return SearchResult(self.found[: query.top_k])
+        degraded = ["vectors"] if self.by_words else []
+        return SearchResult(self.found[: query.top_k], degraded, by_words=self.by_words)
 
     async def info(self) -> IndexInfo:
         raise NotImplementedError

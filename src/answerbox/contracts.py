@@ -105,7 +105,7 @@ class Usage(Contract):
 
 
 class Step(Contract):
-    name: str = Field(description="`embed`, `search`, `generate`, ...")
+    name: str = Field(description="`words`, `embed`, `vectors`, `rank` (inside `search`), `search`, `generate`, ...")
     start_ms: float = Field(description="Since the request began.")
     duration_ms: float
     retries: int = 0

@@ -17,6 +17,7 @@ from answerbox.contracts import (
     Job,
     SearchMode,
     Source,
+    Step,
 )
 from answerbox.filters import Filter
 
@@ -116,16 +117,13 @@ class IndexInfo:
 
 @dataclass(frozen=True)
 class SearchQuery:
-    """`vector` is the embedded text, made by the model of `fingerprint`; without one only the words count.
+    """`filter` is as in the contract.
 
-    `filter` is as in the contract. `user_id` is who searches: with isolation on, only that user's documents and those
-    that are nobody's are searched.
+    `user_id` is who searches: with isolation on, only that user's documents and those that are nobody's are searched.
     """
 
     text: str
     top_k: int
-    vector: Vector | None = None
-    fingerprint: str | None = None
     filter: dict[str, Any] | None = None
     user_id: str | None = None
     mode: SearchMode = "hybrid"
@@ -136,10 +134,16 @@ class SearchQuery:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """`degraded` names the halves that could not be searched: `vectors`."""
+    """`degraded` names the halves that could not be searched: `vectors`.
+
+    `by_words`: the meaning was not searched, so scores are shares of the question's words only. `steps` are counted
+    from the beginning of the search.
+    """
 
     sources: list[Source]
     degraded: list[str] = field(default_factory=list)
+    by_words: bool = False
+    steps: list[Step] = field(default_factory=list)
 
 
 class Generator(Protocol):

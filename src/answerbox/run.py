@@ -110,8 +110,7 @@ class LocalAnswerbox:
     def _rag(self) -> Pipeline[RagRequest]:
         with self._opening:
             if self._rag_pipeline is None:
-                documents = self._documents()
-                retriever = Retriever(self._embedder, documents)
+                retriever = Retriever(self._documents())
                 self._rag_pipeline = rag_pipeline(self._settings, self._model(), retriever)
         return self._rag_pipeline
 

@@ -10,12 +10,11 @@ import pytest
 
 from answerbox.adapters.chroma_folder import ChromaFolder
 from answerbox.adapters.chroma_server import ChromaServer
-from answerbox.adapters.fakes import FakeEmbedder
 from answerbox.contracts import DocumentIn, Job
 from answerbox.errors import Conflict, DocumentNotFound, JobNotFound
 from answerbox.ports import DocumentStore, SearchQuery
 from tests.doubles import turn
-from tests.unit.documents.library_kit import MODEL, Kit
+from tests.unit.documents.library_kit import Kit
 
 
 @pytest.fixture(params=["memory", "folder", "server"])
@@ -43,8 +42,7 @@ async def add(store: DocumentStore, *documents: DocumentIn) -> Job:
 
 
 async def query(store: DocumentStore, text: str, top_k: int = 5, **filter: str) -> list[str]:
-    [vector] = await FakeEmbedder().embed([text], "query")
-    found = await store.search(SearchQuery(text, top_k, vector, MODEL, filter or None))
+    found = await store.search(SearchQuery(text, top_k, filter or None))
     assert found.degraded == []
     return [hit.document_id for hit in found.sources]
 

@@ -23,7 +23,7 @@ MAX_LINES = 400
 FLOORS = (
     {"__init__"},
     {"errors", "filters"},
-    {"contracts", "settings", "text", "validation"},
+    {"contracts", "settings", "text", "validation", "retrying"},
     {"ports", "evaluation"},
     {"ledger"},
     {"pipelines", "documents", "adapters"},

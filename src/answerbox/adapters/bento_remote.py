@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 from bentoml.exceptions import BentoMLException
 
-from answerbox.contracts import Document, DocumentIn, DocumentPage, Job, Source
+from answerbox.contracts import Document, DocumentIn, DocumentPage, Job, Source, Step
 from answerbox.errors import (
     BadUpstream,
     EmbedderUnavailable,
@@ -95,7 +95,12 @@ class RemoteDocumentStore:
 
     async def search(self, query: SearchQuery) -> SearchResult:
         found = await self._do("search", query=query.to_wire())
-        return SearchResult([Source.model_validate(hit) for hit in found["sources"]], found["degraded"])
+        return SearchResult(
+            sources=[Source.model_validate(hit) for hit in found["sources"]],
+            degraded=found["degraded"],
+            by_words=found["by_words"],
+            steps=[Step.model_validate(step) for step in found["steps"]],
+        )
 
     async def add(self, documents: Sequence[DocumentIn], idempotency_key: str | None = None) -> Job:
         wire = [document.model_dump(mode="json") for document in documents]

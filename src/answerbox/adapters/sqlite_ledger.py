@@ -15,7 +15,7 @@ from typing import Any
 from answerbox.adapters.sqlite_file import SqliteFile
 from answerbox.adapters.sqlite_jobs import SqliteJobs, bury, end_item, is_running, now
 from answerbox.adapters.sqlite_schema import COPY_WORDS, FROM_1, SCHEMA, SCHEMA_VERSION
-from answerbox.adapters.sqlite_search import SqliteSnapshot, blob, packed
+from answerbox.adapters.sqlite_search import Frequencies, SqliteSnapshot, blob, packed
 from answerbox.contracts import Document, DocumentIn, DocumentInfo, DocumentPage
 from answerbox.errors import DocumentNotFound, SetupError
 from answerbox.ledger import Claimed, Revision, Scope, Snapshot, StoredChunk, name_of
@@ -31,6 +31,7 @@ class SqliteLedger(SqliteJobs):
             IndexUnavailable: SQLite cannot open it.
         """
         super().__init__(SqliteFile(path))
+        self._frequencies = Frequencies()
         with self._file.write() as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
@@ -91,7 +92,7 @@ class SqliteLedger(SqliteJobs):
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
         with self._file.snapshot() as db:
-            yield SqliteSnapshot(db)
+            yield SqliteSnapshot(db, self._frequencies)
 
     def chunk_ids(self) -> list[str]:
         with self._file.read() as db:
@@ -99,7 +100,7 @@ class SqliteLedger(SqliteJobs):
 
     def stored(self, ids: Sequence[str]) -> dict[str, StoredChunk]:
         with self._file.read() as db:
-            return SqliteSnapshot(db).chunks(ids, Scope())
+            return SqliteSnapshot(db, self._frequencies).chunks(ids, Scope())
 
     def put_vectors(self, fingerprint: str, vectors: Mapping[str, Vector]) -> None:
         with self._file.write() as db:
@@ -110,7 +111,7 @@ class SqliteLedger(SqliteJobs):
 
     def get_vectors(self, ids: Sequence[str], fingerprint: str) -> dict[str, Vector]:
         with self._file.read() as db:
-            return SqliteSnapshot(db).vectors(ids, fingerprint)
+            return SqliteSnapshot(db, self._frequencies).vectors(ids, fingerprint)
 
     def drop_vectors(self, fingerprint: str) -> None:
         with self._file.write() as db:

@@ -17,7 +17,7 @@ from answerbox.contracts import Document, DocumentIn, DocumentPage, Job
 from answerbox.documents.chunking import Chunker
 from answerbox.documents.identity import content_hash, document_id, key_of, readers
 from answerbox.documents.ingestion import Ingestion
-from answerbox.documents.search import Searcher
+from answerbox.documents.search import SEARCHES, Searcher
 from answerbox.documents.uploads import Uploads
 from answerbox.documents.vector_half import Former, VectorHalf
 from answerbox.errors import InvalidRequest
@@ -31,9 +31,6 @@ from answerbox.ports import (
     SearchResult,
     VectorStores,
 )
-
-SEARCHES = 4
-"""Searches that run at the same time."""
 
 
 class Library:
@@ -82,6 +79,7 @@ class Library:
                 await task
         await asyncio.to_thread(self._reader.close)
         self._threads.shutdown()
+        self._searcher.close()
         await asyncio.to_thread(self._half.close)
         await asyncio.to_thread(self.ledger.close)
 
@@ -140,12 +138,16 @@ class Library:
         await self._forget(gone)
 
     async def search(self, query: SearchQuery) -> SearchResult:
-        vector = await self._half.vector_of(query.text, query.vector, query.fingerprint)
-        run = asyncio.get_running_loop().run_in_executor
-        with self._counted():
-            result = await run(self._threads, self._searcher.search, query, vector, self._half.fingerprint)
-        missing = query.vector is not None and vector is None
-        return SearchResult(result.sources, ["vectors"]) if missing else result
+        loop = asyncio.get_running_loop()
+        if query.mode == "words":
+            with self._counted():
+                return await loop.run_in_executor(self._threads, self._searcher.search, query, None)
+        embedding = asyncio.run_coroutine_threadsafe(self._half.meaning(query.text), loop)
+        try:
+            with self._counted():
+                return await loop.run_in_executor(self._threads, self._searcher.search, query, embedding.result)
+        finally:
+            embedding.cancel()
 
     def _tidy_uploads(self, files: Sequence[FileIn]) -> None:
         """Removes those that no job has taken: the request was refused, or it was a repeated one."""

@@ -1,19 +1,27 @@
-"""A search: both halves of the index, seen at one moment, as one list of passages."""
+"""A search: both halves of the index, seen at one moment, as one list of passages.
+
+The words are searched while the question is embedded and the vector store is asked, in a thread of its own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
 from answerbox import filters
-from answerbox.contracts import Source
+from answerbox.contracts import Source, Step
 from answerbox.documents.identity import readers
 from answerbox.documents.ranking import Candidate, Question, candidates, distinct
-from answerbox.errors import IndexUnavailable
+from answerbox.errors import EmbedderUnavailable, IndexUnavailable
 from answerbox.filters import Filter, Test
-from answerbox.ledger import Ledger, Scope, Snapshot, StoredChunk
+from answerbox.ledger import Ledger, Match, Scope, Snapshot, StoredChunk
 from answerbox.ports import SearchQuery, SearchResult, Vector
 
+SEARCHES = 8
+"""Searches that run at the same time; most of them wait for the embedding model or the vector store."""
 CANDIDATES = 50
 """Length of each list before fusion, at least."""
 EXACT = 2_000
@@ -21,73 +29,127 @@ EXACT = 2_000
 METADATA = "m."
 """Before the keys of a document's metadata in the vector store."""
 OWNER = "owner"
+VECTORS = "vectors"
+"""What `degraded` names."""
 
-Nearest = Callable[[Vector, int, Filter | None], list[tuple[str, float]]]
+
+@dataclass(frozen=True)
+class Embedded:
+    """A question's vector, and the fingerprint of the model that made it."""
+
+    vector: Vector
+    fingerprint: str
+
+
+Meaning = Callable[[], Embedded | None]
+"""Waits for the question's vector; None where the model does not speak its language. Raises: EmbedderUnavailable."""
+Nearest = Callable[[Embedded, int, Filter | None], list[tuple[str, float]]]
 """(chunk id, cosine), best first. Raises: IndexUnavailable."""
 
 
 @dataclass
-class Searcher:
-    ledger: Ledger
-    nearest: Nearest
-    isolation: bool
+class Seen:
+    """What the half that searches by meaning found; `cosines` is None where it could not look."""
 
-    def search(self, query: SearchQuery, vector: Vector | None, fingerprint: str) -> SearchResult:
-        """`vector` is the question's in the space of `fingerprint`. Blocking."""
-        scope = self._scope(query)
-        degraded: list[str] = []
+    embedded: Embedded | None = None
+    cosines: dict[str, float] | None = None
+    failed: bool = False
+
+
+@dataclass
+class Steps:
+    """What a search spent its time with, in milliseconds since it began."""
+
+    done: list[Step] = field(default_factory=list)
+    _began: float = field(default_factory=time.perf_counter)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        start = self._now()
+        try:
+            yield
+        finally:
+            self.done.append(Step(name=name, start_ms=start, duration_ms=round(self._now() - start, 1)))
+
+    def _now(self) -> float:
+        return round((time.perf_counter() - self._began) * 1000, 1)
+
+
+class Searcher:
+    def __init__(self, ledger: Ledger, nearest: Nearest, isolation: bool) -> None:
+        self._ledger = ledger
+        self._nearest = nearest
+        self._isolation = isolation
+        self._threads = ThreadPoolExecutor(SEARCHES, "meaning")
+
+    def close(self) -> None:
+        self._threads.shutdown()
+
+    def search(self, query: SearchQuery, meaning: Meaning | None) -> SearchResult:
+        """Without `meaning` only the words are searched. Blocking."""
+        scope, steps = self._scope(query), Steps()
         limit = max(CANDIDATES, 2 * query.top_k)
-        with self.ledger.snapshot() as now:
+        with self._ledger.snapshot() as now:
+            few = now.scoped(scope, EXACT) if meaning and scope != Scope() else None
             # After the snapshot: a vector that is gone by then belongs to no chunk of it that is looked for.
-            near = self._near(now, vector, fingerprint, limit, scope, degraded) if vector else None
-            ranked = _ranked(now, query, vector, near, limit, scope, fingerprint)
-            stored = now.chunks([candidate.chunk_id for candidate in ranked], scope)
-        documents = {id_: found.chunk.document_id for id_, found in stored.items()}
-        best = distinct(ranked, documents, query.top_k)
-        return SearchResult([source(stored[hit.chunk_id], hit.relevance) for hit in best], degraded)
+            looking = self._threads.submit(self._look, meaning, limit, scope, few is None, steps) if meaning else None
+            with steps.step("words"):
+                question = _question(now, query.text)
+                matches = [] if query.mode == "vectors" else now.match(question.terms, limit, scope)
+            seen = looking.result() if looking else Seen()
+            with steps.step("rank"):
+                if seen.embedded and few is not None:
+                    every = now.cosines(few, seen.embedded.vector, seen.embedded.fingerprint)
+                    seen.cosines = _nearest_of(every, limit)
+                ranked = _ranked(now, query, question, matches, seen)
+                stored = now.chunks([candidate.chunk_id for candidate in ranked], scope)
+                documents = {id_: found.chunk.document_id for id_, found in stored.items()}
+                best = distinct(ranked, documents, query.top_k)
+        return SearchResult(
+            sources=[source(stored[hit.chunk_id], hit.relevance) for hit in best],
+            degraded=[VECTORS] if seen.failed else [],
+            by_words=seen.cosines is None,
+            steps=steps.done,
+        )
 
     def _scope(self, query: SearchQuery) -> Scope:
-        allowed = readers(query.user_id) if self.isolation else None
+        allowed = readers(query.user_id) if self._isolation else None
         return Scope(filters.parsed(query.filter), allowed)
 
-    def _near(
-        self, now: Snapshot, vector: Vector, fingerprint: str, limit: int, scope: Scope, degraded: list[str]
-    ) -> dict[str, float] | None:
-        if scope != Scope() and (few := now.scoped(scope, EXACT)) is not None:
-            return _nearest_of(now.cosines(few, vector, fingerprint), limit)
+    def _look(self, meaning: Meaning, limit: int, scope: Scope, in_store: bool, steps: Steps) -> Seen:
+        """By meaning; with `in_store` in the vector store, else the vectors of the ledger are left to be compared."""
         try:
-            return dict(self.nearest(vector, limit, self._pushed_down(scope)))
+            with steps.step("embed"):
+                embedded = meaning()
+        except EmbedderUnavailable:
+            return Seen(failed=True)
+        if embedded is None or not in_store:
+            return Seen(embedded)
+        try:
+            with steps.step("vectors"):
+                return Seen(embedded, dict(self._nearest(embedded, limit, self._pushed_down(scope))))
         except IndexUnavailable:
-            degraded.append("vectors")
-            return None
+            return Seen(embedded, failed=True)
 
     def _pushed_down(self, scope: Scope) -> Filter | None:
         mine = None
-        if scope.readers is not None and self.ledger.has_owners():  # a filter costs Chroma 0.1 s in a large index
+        if scope.readers is not None and self._ledger.has_owners():  # a filter costs Chroma 0.1 s in a large index
             mine = Test(OWNER, "$in", scope.readers)
         return filters.both(filters.prefixed(scope.filter, METADATA), mine)
 
 
-def _ranked(
-    now: Snapshot,
-    query: SearchQuery,
-    vector: Vector | None,
-    near: dict[str, float] | None,
-    limit: int,
-    scope: Scope,
-    fingerprint: str,
-) -> list[Candidate]:
-    question = _question(now, query.text)
-    matches = [] if query.mode == "vectors" else now.match(question.terms, limit, scope)
-    if near is None or vector is None:
+def _ranked(now: Snapshot, query: SearchQuery, question: Question, matches: list[Match], seen: Seen) -> list[Candidate]:
+    near, embedded = seen.cosines, seen.embedded
+    if near is None or embedded is None:
         return candidates(question, matches, {}, by_meaning=False)
     if query.mode == "vectors":
         return _by_meaning_alone(now, question, near)
     known = {match.chunk_id for match in matches}
     others = [id_ for id_ in near if id_ not in known]
-    matches += now.rows(question.terms, others)
-    cosines = near | now.cosines([id_ for id_ in known if id_ not in near], vector, fingerprint)
-    return candidates(question, matches, cosines, by_meaning=True)
+    more = now.rows(question.terms, others)
+    missing = [id_ for id_ in known if id_ not in near]
+    cosines = near | now.cosines(missing, embedded.vector, embedded.fingerprint)
+    return candidates(question, [*matches, *more], cosines, by_meaning=True)
 
 
 def _question(now: Snapshot, text: str) -> Question:

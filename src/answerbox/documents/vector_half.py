@@ -13,11 +13,13 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from answerbox.documents.search import METADATA, OWNER
+from answerbox.documents.search import METADATA, OWNER, Embedded
 from answerbox.errors import AnswerboxError, EmbedderUnavailable, IndexUnavailable
 from answerbox.filters import Filter
 from answerbox.ledger import Ledger, StoredChunk
 from answerbox.ports import Chunk, Embedder, EmbedderInfo, TextKind, Vector, VectorStore, VectorStores
+from answerbox.retrying import retrying
+from answerbox.text import language_of
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +28,8 @@ WRITE_BATCH = 50
 """Vectors per write: embedded Chroma freezes the process while it writes."""
 COPY_BATCH = 200
 RETRY_S = 1.0
+MEANING_S = 5.0
+"""So long a search waits for the embedding model; then it is by words."""
 
 Former = Callable[[str], Awaitable[Embedder]]
 """The embedding model of that tag, beside the present one. Raises: SetupError where it is gone."""
@@ -95,13 +99,13 @@ class VectorHalf:
                 self.state, self._store = "unavailable", None
                 await asyncio.sleep(RETRY_S)
 
-    def nearest(self, vector: Vector, limit: int, filter: Filter | None) -> list[tuple[str, float]]:
+    def nearest(self, embedded: Embedded, limit: int, filter: Filter | None) -> list[tuple[str, float]]:
         """(chunk id, cosine), best first. Blocking. Raises: IndexUnavailable."""
         store = self._store
-        if store is None or self.state != "ready":
+        if store is None or self.state != "ready" or embedded.fingerprint != self.fingerprint:
             raise IndexUnavailable("The vectors cannot be searched now.")
         try:
-            found = store.query(vector, limit, filter)
+            found = store.query(embedded.vector, limit, filter)
             if not found and filter is None and self._was_emptied(store):
                 raise IndexUnavailable("The vector store has lost its vectors.")
         except IndexUnavailable:
@@ -119,15 +123,24 @@ class VectorHalf:
     def ask_reindex(self) -> None:
         self._reindex.set()
 
-    async def vector_of(self, text: str, given: Vector | None, fingerprint: str | None) -> Vector | None:
-        """The question's vector in the space that serves: the given one, or made by the former model."""
-        if given is None or fingerprint == self.fingerprint:
-            return given
+    async def meaning(self, text: str) -> Embedded | None:
+        """The question's vector in the space that serves; None where the model does not speak its language.
+
+        Raises: EmbedderUnavailable
+        """
+        embedder = self.embedder
         try:
-            [vector] = await self.embedder.embed([text], "query")
-        except EmbedderUnavailable:
-            return None
-        return vector
+            async with asyncio.timeout(MEANING_S):
+                async for attempt in retrying():
+                    with attempt:
+                        info, language = await embedder.info(), language_of(text)
+                        if info.languages and language and language not in info.languages:
+                            return None
+                        [vector] = await embedder.embed([text], "query")
+                        return Embedded(vector, info.fingerprint)
+        except TimeoutError as exc:
+            raise EmbedderUnavailable(f"The embedding model did not answer within {MEANING_S:.0f} s.") from exc
+        raise AssertionError("tenacity either returns or raises")
 
     async def put(self, fingerprint: str, rows: Mapping[str, tuple[Vector, dict[str, Any]]]) -> None:
         """Writes the vectors of chunks that the ledger is about to get. While the store is away, it is filled later."""

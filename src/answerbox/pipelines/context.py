@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
-
 from answerbox.contracts import Step
-from answerbox.errors import Unavailable
 from answerbox.pipelines.deadline import Deadline
+from answerbox.retrying import retrying
 
 T = TypeVar("T")
-ATTEMPTS = 3
 
 
 class RequestContext:
@@ -43,20 +40,15 @@ class RequestContext:
             step.duration_ms = round(self.elapsed_ms() - step.start_ms, 1)
             self.steps.append(step)
 
-    async def again(self, step: Step, work: Callable[[], Awaitable[T]]) -> T:
-        """Runs an idempotent step, again where a part was unavailable, never past the deadline.
+    def took(self, steps: Iterable[Step], began_ms: float) -> None:
+        """Records what a part says that it did; its own clock began at `began_ms`."""
+        self.steps += [step.model_copy(update={"start_ms": round(began_ms + step.start_ms, 1)}) for step in steps]
 
-        Exponential backoff with full jitter.
-        """
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(Unavailable),
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_random_exponential(multiplier=0.1, max=1.0),
-            reraise=True,
-        )
+    async def again(self, step: Step, work: Callable[[], Awaitable[T]]) -> T:
+        """Runs an idempotent step, again where a part was unavailable, never past the deadline."""
 
         async def attempts() -> T:
-            async for attempt in retrying:
+            async for attempt in retrying():
                 with attempt:
                     step.retries = attempt.retry_state.attempt_number - 1
                     return await work()

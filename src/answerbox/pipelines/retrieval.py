@@ -1,4 +1,4 @@
-"""Finding passages: embed the question where the embedding model speaks its language, search, perhaps rerank."""
+"""Finding passages: search, perhaps rerank."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from answerbox.contracts import SearchMode, Source
-from answerbox.errors import EmbedderUnavailable, RerankerUnavailable
+from answerbox.errors import RerankerUnavailable
 from answerbox.pipelines.context import RequestContext
-from answerbox.ports import DocumentStore, Embedder, Reranker, SearchQuery, Vector
-from answerbox.text import language_of
+from answerbox.ports import DocumentStore, Reranker, SearchQuery
 
-VECTORS, RERANKER = "vectors", "reranker"
+RERANKER = "reranker"
 """What `degraded` names."""
 RERANKED = 25
 """Passages that a reranker looks at, at least; twice as many as are asked for."""
@@ -25,17 +24,8 @@ class Found:
     by_words: bool
 
 
-@dataclass(frozen=True)
-class Embedded:
-    """A question's vector, and the model that made it."""
-
-    vector: Vector
-    fingerprint: str
-
-
 @dataclass
 class Retriever:
-    embedder: Embedder
     store: DocumentStore
     reranker: Reranker | None = None
 
@@ -56,35 +46,20 @@ class Retriever:
         Raises:
             IndexUnavailable, DeadlineExceeded
         """
-        embedded = None if mode == "words" else await self._embedded(text, context)
         query = SearchQuery(
             text=text,
             top_k=max(2 * top_k, RERANKED) if self.reranker else top_k,
-            vector=embedded.vector if embedded else None,
-            fingerprint=embedded.fingerprint if embedded else None,
             filter=filter,
             user_id=user_id,
             mode=mode,
         )
         with context.step("search") as step:
             result = await context.again(step, lambda: self.store.search(query))
+            context.took(result.steps, step.start_ms)
         for part in result.degraded:
             context.degrade(part)
         sources = await self._reranked(text, result.sources, context)
-        return Found(sources[:top_k], by_words=embedded is None or VECTORS in result.degraded)
-
-    async def _embedded(self, text: str, context: RequestContext) -> Embedded | None:
-        with context.step("embed") as step:
-            try:
-                info = await context.again(step, self.embedder.info)
-                language = language_of(text)
-                if info.languages and language and language not in info.languages:
-                    return None
-                vectors = await context.again(step, lambda: self.embedder.embed([text], "query"))
-            except EmbedderUnavailable:
-                context.degrade(VECTORS)
-                return None
-        return Embedded(vectors[0], info.fingerprint)
+        return Found(sources[:top_k], by_words=result.by_words)
 
     async def _reranked(self, text: str, sources: list[Source], context: RequestContext) -> list[Source]:
         """Ordered anew; scores stay what they are, for they say how relevant a passage is."""

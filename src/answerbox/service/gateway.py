@@ -60,7 +60,7 @@ class Answerbox:
         self.generator_port = generator
         self.store = RemoteDocumentStore(self.index)
         reranker = RemoteReranker(self.reranker) if settings.reranker_model else None
-        self.retriever = Retriever(embedder, self.store, reranker)
+        self.retriever = Retriever(self.store, reranker)
         self.llm = llm_pipeline(settings, generator)
         self.rag = rag_pipeline(settings, generator, self.retriever)
         self.health = HealthMonitor(

@@ -10,7 +10,8 @@ from pathlib import Path
 PROGRAM = """
 import sys
 talked = []
-sys.addaudithook(lambda event, args: talked.append(event) if event in ("socket.connect", "socket.getaddrinfo") else None)
+TALK = ("socket.connect", "socket.getaddrinfo")
+sys.addaudithook(lambda event, args: talked.append(event) if event in TALK else None)
 from answerbox.adapters.silent_openvino import openvino
 openvino.convert_model
 assert "openvino.tools.ovc.telemetry_stub" in sys.modules

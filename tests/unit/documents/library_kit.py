@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from answerbox.adapters.fakes import FakeEmbedder
 from answerbox.adapters.sqlite_ledger import SqliteLedger
 from answerbox.contracts import DocumentIn, Job, Source
 from answerbox.documents.chunking import Chunker
@@ -21,8 +20,6 @@ from answerbox.errors import InvalidRequest, ModelMissing
 from answerbox.ledger import Ledger
 from answerbox.ports import FileIn, SearchQuery, VectorStore, VectorStores
 from tests.doubles import MemoryStores, MoodyEmbedder, until
-
-MODEL = "moody-1"
 
 
 class OneLineReader:
@@ -116,8 +113,7 @@ async def ended(library: Library, job_id: str) -> Job:
 
 
 async def find(library: Library, text: str, top_k: int = 5, **filter: Any) -> list[Source]:
-    [vector] = await FakeEmbedder().embed([text], "query")
-    return (await library.search(SearchQuery(text, top_k, vector, MODEL, filter or None))).sources
+    return (await library.search(SearchQuery(text, top_k, filter or None))).sources
 
 
 async def send(library: Library, *files: tuple[str, str], key: str | None = None, **about: Any) -> Job:

@@ -10,13 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from answerbox.adapters.fakes import FakeEmbedder
 from answerbox.contracts import SearchMode
 from answerbox.documents.library import Library
 from answerbox.errors import DocumentNotFound
 from answerbox.ports import SearchQuery
 from tests.filter_kit import raw_filters
-from tests.unit.documents.library_kit import MODEL, Kit, add, document, send
+from tests.unit.documents.library_kit import Kit, add, document, send
 
 TEXT = "The secret of {who} is a red key under the stone."
 MODES: tuple[SearchMode, ...] = ("hybrid", "vectors", "words")
@@ -35,8 +34,7 @@ async def library(tmp_path: Path) -> AsyncIterator[Library]:
 
 
 async def seen(library: Library, user_id: str | None, mode: SearchMode, filter: dict[str, Any] | None) -> set[str]:
-    [vector] = await FakeEmbedder().embed(["secret red key stone"], "query")
-    query = SearchQuery("secret red key stone", 10, vector, MODEL, filter, user_id, mode)
+    query = SearchQuery("secret red key stone", 10, filter, user_id, mode)
     return {hit.text.split(" is ")[0].removeprefix("The secret of ") for hit in (await library.search(query)).sources}
 
 

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from answerbox.adapters.fakes import FakeEmbedder
 from answerbox.documents.library import Library
 from answerbox.errors import Conflict, DocumentNotFound, InvalidRequest, JobNotFound
 from answerbox.ports import FileIn, SearchQuery
-from tests.unit.documents.library_kit import MODEL, Kit, add, document, ended, find, found_texts, send
+from tests.unit.documents.library_kit import Kit, add, document, ended, find, found_texts, send
 
 NAMES = ["Ada", "Bob", "Carl", "Dora", "Emil", "Fritz", "Gina", "Hugo", "Ida"]
 
@@ -45,14 +44,16 @@ async def test_an_empty_library_finds_nothing(library: Library) -> None:
 
 async def test_words_alone_find_without_a_vector(library: Library) -> None:
     await add(library, document("Bread is baked at six.", "bread"), document("Fish is sold at noon.", "fish"))
-    hits = (await library.search(SearchQuery("When is bread baked?", 5))).sources
+    hits = (await library.search(SearchQuery("When is bread baked?", 5, mode="words"))).sources
     assert [hit.document_id for hit in hits] == ["bread"]
     assert hits[0].score == 1.0
 
 
 async def test_the_words_of_a_title_find_the_document(library: Library) -> None:
     await add(library, document("It opens at nine.", "hours", title="Timetable"))
-    assert [hit.document_id for hit in (await library.search(SearchQuery("timetable", 5))).sources] == ["hours"]
+    assert [hit.document_id for hit in (await library.search(SearchQuery("timetable", 5, mode="words"))).sources] == [
+        "hours"
+    ]
 
 
 async def test_no_more_is_found_than_was_asked_for(library: Library) -> None:
@@ -180,14 +181,16 @@ async def test_later_versions_win_in_the_order_they_came(library: Library) -> No
 )
 async def test_query_syntax_is_just_words(query: str, library: Library) -> None:
     await add(library, document("Bread, butter.", "bread"))
-    hits = (await library.search(SearchQuery(query, 5))).sources
+    hits = (await library.search(SearchQuery(query, 5, mode="words"))).sources
     assert {hit.document_id for hit in hits} == ({"bread"} if "bread" in query else set())
 
 
 async def test_a_question_of_thousands_of_words_is_searched(library: Library) -> None:
     await add(library, document("Bread and butter.", "bread"))
     question = "bread " + " ".join(f"word{n}" for n in range(1_500))
-    assert [hit.document_id for hit in (await library.search(SearchQuery(question, 5))).sources] == ["bread"]
+    assert [hit.document_id for hit in (await library.search(SearchQuery(question, 5, mode="words"))).sources] == [
+        "bread"
+    ]
 
 
 async def test_pages_walk_through_all_documents(library: Library) -> None:
@@ -278,8 +281,11 @@ async def test_near_duplicates_are_shown_once(library: Library) -> None:
 
 async def test_a_search_can_be_by_one_half_alone(library: Library) -> None:
     await add(library, document("Bread is baked at six.", "bread"), document("Fish is sold at noon.", "fish"))
-    [vector] = await FakeEmbedder().embed(["fish noon"], "query")
-    by_meaning = await library.search(SearchQuery("bread", 1, vector, MODEL, mode="vectors"))
-    assert [hit.document_id for hit in by_meaning.sources] == ["fish"]
-    by_words = await library.search(SearchQuery("bread", 1, None, mode="words"))
-    assert [hit.document_id for hit in by_words.sources] == ["bread"]
+    by_meaning = await library.search(SearchQuery("fish noon", 5, mode="vectors"))
+    assert [hit.document_id for hit in by_meaning.sources] == ["fish", "bread"]
+    assert not by_meaning.by_words
+    assert {step.name for step in by_meaning.steps} == {"embed", "vectors", "words", "rank"}
+    by_words = await library.search(SearchQuery("fish noon", 5, mode="words"))
+    assert [hit.document_id for hit in by_words.sources] == ["fish"]
+    assert by_words.by_words
+    assert {step.name for step in by_words.steps} == {"words", "rank"}

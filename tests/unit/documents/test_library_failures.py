@@ -9,15 +9,17 @@ from typing import Any, ClassVar
 
 import pytest
 
-from answerbox.adapters.fakes import FakeEmbedder
 from answerbox.adapters.sqlite_ledger import SqliteLedger
+from answerbox.documents import vector_half
 from answerbox.documents.chunking import Chunker
 from answerbox.documents.library import Library
+from answerbox.documents.search import SEARCHES
 from answerbox.errors import IndexUnavailable
 from answerbox.ledger import Claimed
 from answerbox.ports import Chunk, SearchQuery, SearchResult, TextKind, Vector
+from answerbox.retrying import ATTEMPTS
 from tests.doubles import MemoryStores, MoodyEmbedder, until
-from tests.unit.documents.library_kit import MODEL, Kit, add, document, ended, find, found_texts, ready
+from tests.unit.documents.library_kit import Kit, add, document, ended, find, found_texts, ready
 
 
 @pytest.fixture
@@ -57,8 +59,7 @@ async def test_a_document_whose_vectors_alone_were_stored_is_stored_again(kit: K
 
 
 async def meaning(library: Library, text: str) -> SearchResult:
-    [vector] = await FakeEmbedder().embed([text], "query")
-    return await library.search(SearchQuery(text, 5, vector, MODEL))
+    return await library.search(SearchQuery(text, 5))
 
 
 async def test_a_document_waits_for_an_embedder_that_is_down(kit: Kit) -> None:
@@ -139,8 +140,7 @@ async def test_another_model_serves_only_after_a_reindex_and_the_old_one_until_t
         await add(library, document("Bread.", "bread"), document("Fish.", "fish"))
     kit.embedder, kit.former = NewModel(), {"moody": old}
     async with kit.running() as library:
-        [vector] = await kit.embedder.embed(["fish"], "query")
-        query = SearchQuery("fish", 1, vector, "new-1", mode="vectors")
+        query = SearchQuery("fish", 1, mode="vectors")
         assert [hit.document_id for hit in (await library.search(query)).sources] == ["fish"]
         await add(library, document("Milk.", "milk"))
         job = await library.reindex()
@@ -160,8 +160,7 @@ async def test_without_the_former_model_words_serve_until_a_reindex(kit: Kit) ->
     kit.embedder = NewModel()
     async with kit.running(None, wait=False) as library:
         await add(library, document("Fish.", "fish"))
-        [vector] = await kit.embedder.embed(["fish"], "query")
-        query = SearchQuery("fish", 2, vector, "new-1")
+        query = SearchQuery("fish", 2)
         await until(lambda: library.vectors == "unavailable")
         info = await library.info()
         assert (info.embedder, info.embedded) == ("moody", 0)
@@ -307,3 +306,50 @@ async def test_an_unexpected_failure_fails_the_document_without_its_text_and_the
         assert job.status == "failed"
         assert "segment" not in job.errors[0].message
         assert (await add(library, document("Bread.", "a"))).status == "succeeded"
+
+
+async def test_a_language_that_the_embedder_does_not_speak_is_searched_by_words(kit: Kit) -> None:
+    kit.embedder.languages = ("en",)
+    async with kit.running() as library:
+        await add(library, document("Хлеб пекут в шесть.", "bread"))
+        kit.embedder.embedded.clear()
+        result = await meaning(library, "Когда пекут хлеб?")
+        assert ([hit.document_id for hit in result.sources], result.by_words, result.degraded) == (["bread"], True, [])
+        assert kit.embedder.embedded == []
+
+
+async def test_an_embedder_that_fails_once_is_asked_again_and_one_that_is_down_leaves_the_words(kit: Kit) -> None:
+    async with kit.running() as library:
+        await add(library, document("Bread.", "bread"))
+        kit.embedder.failures = 1
+        result = await meaning(library, "bread")
+        assert (result.by_words, result.degraded) == (False, [])
+        kit.embedder.down = True
+        kit.embedder.refused = 0
+        result = await meaning(library, "bread")
+        assert ([hit.document_id for hit in result.sources], result.by_words) == (["bread"], True)
+        assert result.degraded == ["vectors"]
+        assert kit.embedder.refused == ATTEMPTS
+
+
+async def test_an_embedder_that_hangs_leaves_the_words(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vector_half, "MEANING_S", 0.05)
+    async with kit.running() as library:
+        await add(library, document("Bread.", "bread"))
+        kit.embedder.gate = asyncio.Event()
+        result = await meaning(library, "bread")
+        assert ([hit.document_id for hit in result.sources], result.degraded) == (["bread"], ["vectors"])
+
+
+async def test_a_search_that_nobody_waits_for_gives_its_place_back(kit: Kit) -> None:
+    async with kit.running() as library:
+        await add(library, document("Bread.", "bread"))
+        kit.embedder.gate = asyncio.Event()
+        given_up = [asyncio.create_task(meaning(library, "bread")) for _ in range(3 * SEARCHES)]
+        await asyncio.wait(given_up, timeout=0.05)
+        for task in given_up:
+            task.cancel()
+        await asyncio.gather(*given_up, return_exceptions=True)
+        kit.embedder.gate = None
+        async with asyncio.timeout(2):
+            assert (await meaning(library, "bread")).degraded == []

@@ -12,7 +12,8 @@ from answerbox.errors import (
     IndexUnavailable,
     Overloaded,
 )
-from answerbox.pipelines.context import ATTEMPTS, RequestContext
+from answerbox.pipelines.context import RequestContext
+from answerbox.retrying import ATTEMPTS
 
 
 class Work:

@@ -27,7 +27,7 @@ from answerbox.pipelines.context import RequestContext
 from answerbox.pipelines.rag import RagPipeline
 from answerbox.pipelines.retrieval import Retriever
 from answerbox.ports import Finish, GenerationRequest, Piece
-from tests.doubles import MoodyEmbedder, ScriptedGenerator, ShelfStore, source
+from tests.doubles import ScriptedGenerator, ShelfStore, source
 
 PARIS = source("Paris, on the Seine, is the capital of France. Bread is good there. Built in 1889.", 0.9, "paris")
 CAPITAL, BREAD_THERE = "Paris, on the Seine, is the capital of France.", "Bread is good there."
@@ -47,7 +47,7 @@ class CutGenerator(ScriptedGenerator):
 
 
 def pipeline(generator: ScriptedGenerator, *found: Source) -> RagPipeline:
-    retriever = Retriever(MoodyEmbedder(), ShelfStore(list(found or (PARIS, BREAD))))
+    retriever = Retriever(ShelfStore(list(found or (PARIS, BREAD))))
     return RagPipeline(generator, retriever, 256, default_top_k=3, min_relevance=0.45, min_coverage=0.25)
 
 
@@ -116,7 +116,7 @@ async def test_an_answer_that_it_does_not_bear_is_replaced_word_for_word(said: s
 async def test_a_small_model_shows_nothing_that_is_taken_back(said: str) -> None:
     found = await events(ScriptedGenerator(list(said), small=True))
     assert streamed(found) == response(found).answer
-    assert [name for name in names(found) if name != "citation"] == ["step", "step", "meta", "token", "step", "done"]
+    assert [name for name in names(found) if name != "citation"] == ["step", "meta", "token", "step", "done"]
 
 
 @pytest.mark.parametrize("generator", [ScriptedGenerator(small=True), ScriptedGenerator(languages=("ru",))])
@@ -133,8 +133,8 @@ async def test_the_sources_are_told_before_the_model_is_asked(generator: Scripte
 async def test_text_is_held_while_a_small_model_writes() -> None:
     gate = asyncio.Event()
     stream = pipeline(ScriptedGenerator(["Paris", gate, "."], small=True)).stream(REQUEST, RequestContext("r", 30))
-    seen = [await anext(stream) for _ in range(3)]
-    assert names(seen) == ["step", "step", "meta"]
+    seen = [await anext(stream) for _ in range(2)]
+    assert names(seen) == ["step", "meta"]
     waiting = asyncio.ensure_future(anext(stream))
     await asyncio.wait([waiting], timeout=0.05)
     assert not waiting.done()
@@ -209,7 +209,7 @@ async def test_a_capable_model_is_heard_live_and_its_marks_are_the_citations() -
 async def test_a_capable_models_wrong_answer_is_corrected_before_the_citations() -> None:
     found = await events(ScriptedGenerator(["The capital", " is Lyon."]))
     told = response(found)
-    assert names(found)[2:] == ["meta", "token", "token", "step", "correction", "citation", "citation", "done"]
+    assert names(found)[1:] == ["meta", "token", "token", "step", "correction", "citation", "citation", "done"]
     assert streamed(found) == "The capital is Lyon."
     assert [event.text for event in found if isinstance(event, CorrectionEvent)] == [told.answer]
     assert told.answer == QUOTED

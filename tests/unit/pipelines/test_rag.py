@@ -23,7 +23,7 @@ from answerbox.pipelines.base import answer
 from answerbox.pipelines.context import RequestContext
 from answerbox.pipelines.rag import RagPipeline
 from answerbox.pipelines.retrieval import Retriever
-from tests.doubles import MoodyEmbedder, ScriptedGenerator, ShelfStore, source
+from tests.doubles import ScriptedGenerator, ShelfStore, source
 
 REQUEST = RagRequest(question="What is the capital of France?")
 PARIS = source("Paris is the capital of France. It lies on the Seine.", 0.9, "paris")
@@ -33,7 +33,7 @@ TOO_LONG = PromptTooLong("too long", extra={"prompt_tokens": 99, "limit": 50})
 
 
 def pipeline(generator: ScriptedGenerator, *found: Source, down: bool = False) -> RagPipeline:
-    retriever = Retriever(MoodyEmbedder(down=down), ShelfStore(list(found)))
+    retriever = Retriever(ShelfStore(list(found), by_words=down))
     return built(generator, retriever)
 
 
@@ -72,7 +72,7 @@ async def test_an_answer_is_generated_from_the_passages_and_cites_them() -> None
     assert [(c.source, response.answer[c.start : c.end]) for c in meta.citations] == [(1, response.answer)]
     assert meta.grounding is not None
     assert (meta.grounding.mode, meta.grounding.refused, meta.grounding.score) == ("generated", False, 0.9)
-    assert [step.name for step in meta.steps] == ["embed", "search", "generate"]
+    assert [step.name for step in meta.steps] == ["search", "generate"]
     prompt = generator.asked[0].messages[-1].content
     assert PARIS.text in prompt
     assert BERLIN.text in prompt
@@ -213,6 +213,6 @@ async def test_a_stream_closed_early_closes_the_generator() -> None:
 @pytest.mark.parametrize(("asked", "used"), [(None, 3), (1, 1), (20, 20)], ids=["default", "fewer", "more"])
 async def test_top_k_is_the_callers_or_the_default(asked: int | None, used: int) -> None:
     store = ShelfStore([PARIS])
-    rag = built(ScriptedGenerator(), Retriever(MoodyEmbedder(), store))
+    rag = built(ScriptedGenerator(), Retriever(store))
     await respond(rag, RagRequest(question="What?", top_k=asked, filter={"team": "a"}))
     assert (store.queries[0].top_k, store.queries[0].filter) == (used, {"team": "a"})
