@@ -5,7 +5,11 @@ AnswerboxError
 │   ├── MalformedBody         the body is not JSON
 │   ├── UnsupportedMediaType  the body is declared as something else than JSON
 │   ├── PayloadTooLarge       the body is longer than the limit
+│   ├── BodyTimeout           the body did not come in time
 │   └── PromptTooLong         the prompt does not fit the model's window
+├── Unauthorized              no API key, or none that is known
+├── Forbidden                 the key does not allow this, or speaks for another user
+├── RateLimited               the key's bound on requests, tokens or requests at a time
 ├── NotFound
 │   ├── RouteNotFound
 │   ├── DocumentNotFound
@@ -93,10 +97,29 @@ class PayloadTooLarge(InvalidRequest):
     code = "payload_too_large"
 
 
+class BodyTimeout(InvalidRequest):
+    code = "body_timeout"
+
+
 class PromptTooLong(InvalidRequest):
     """`extra` has `prompt_tokens` and `limit`, both in tokens of the model."""
 
     code = "prompt_too_long"
+
+
+class Unauthorized(AnswerboxError):
+    code = "unauthorized"
+
+
+class Forbidden(AnswerboxError):
+    code = "forbidden"
+
+
+class RateLimited(AnswerboxError):
+    """`extra["retry_after_s"]`: when there is room again, whole seconds."""
+
+    code = "rate_limited"
+    retryable = True
 
 
 class NotFound(AnswerboxError):

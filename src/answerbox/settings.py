@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from answerbox.errors import SetupError
 
@@ -57,7 +57,46 @@ class Settings(BaseSettings):
         "builtin", description="What answers /rag_query: `builtin`, or your own `module:run_model`."
     )
 
+    env: Literal["development", "production"] = Field(
+        "development", description="In `production` the service starts only with API keys."
+    )
+    keys_file: Path | None = Field(
+        None,
+        description="API keys, as hashes; `answerbox keys` writes it. None: `keys.json` in the data folder. "
+        "Once it is there every request needs a key.",
+    )
+    open_routes: frozenset[Literal["docs", "health", "metrics"]] = Field(
+        frozenset({"docs"}), description='What needs no key where others do, as JSON: `["docs", "health", "metrics"]`.'
+    )
+    cors_origins: tuple[str, ...] = Field(
+        (), description='Pages of other origins that may call, as JSON: `["https://example.org"]`, or `["*"]`.'
+    )
+    cors_credentials: bool = Field(False, description="Whether such pages may send cookies; not together with `*`.")
+    requests_per_minute: int = Field(0, ge=0, description="Requests of a key in a minute; 0: any number.")
+    tokens_per_day: int = Field(0, ge=0, description="Tokens, read and made, of a key in a day (UTC); 0: any number.")
+    limits_url: str = Field(
+        "memory://",
+        pattern=r"^(memory|rediss?)://",
+        description="Where both are counted: `memory://` (each process by itself), or `redis://host:6379` for all "
+        "replicas together.",
+    )
+    max_requests: int = Field(2_000, ge=1, description="Requests at a time, in each process; more are refused.")
+    max_key_requests: int = Field(500, ge=1, description="Requests of a key at a time, in each process.")
+    max_key_streams: int = Field(200, ge=1, description="Streams of a key at a time, in each process.")
+
     request_timeout_s: float = Field(120.0, gt=0, le=500, description="Deadline of a request, seconds.")
+    max_request_timeout_s: float = Field(
+        500.0,
+        gt=0,
+        le=500,
+        description="Longest deadline that a request may ask for (`X-Request-Timeout`), seconds.",
+    )
+    body_silence_s: float = Field(
+        20.0, gt=0, le=600, description="Longest silence while a request's body is sent, seconds."
+    )
+    reader_silence_s: float = Field(
+        60.0, gt=0, le=600, description="A client that takes nothing of its answer for so long is cut off, seconds."
+    )
     max_body_bytes: int = Field(8 * 2**20, ge=1024, description="Longest request body, bytes.")
     stream_heartbeat_s: float = Field(
         10.0, gt=0, le=60, description="Silence after which a stream sends a comment line, seconds."
@@ -120,6 +159,18 @@ class Settings(BaseSettings):
     fake_token_delay_s: float = Field(0.0, ge=0, le=10, description="Time per token of the `fake` model.")
     gateway_workers: int = Field(1, ge=1, le=64, description="Processes that take HTTP requests.")
 
+    @property
+    def keys_path(self) -> Path:
+        return self.keys_file or self.data_dir / "keys.json"
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.cors_credentials and "*" in self.cors_origins:
+            raise ValueError('ANSWERBOX_CORS_CREDENTIALS with ANSWERBOX_CORS_ORIGINS=["*"]: name the origins')
+        if self.request_timeout_s > self.max_request_timeout_s:
+            raise ValueError("ANSWERBOX_REQUEST_TIMEOUT_S is above ANSWERBOX_MAX_REQUEST_TIMEOUT_S")
+        return self
+
 
 def load_settings() -> Settings:
     """The settings of this process, from its environment.
@@ -129,7 +180,14 @@ def load_settings() -> Settings:
     """
     try:
         return Settings()
+    except SettingsError as exc:  # a list that is no JSON
+        raise SetupError(f"Wrong settings. {exc}.", hint="Lists are written as JSON.") from None
     except ValidationError as exc:
-        faults = [{"field": "ANSWERBOX_" + str(e["loc"][0]).upper(), "message": e["msg"]} for e in exc.errors()]
+        faults = [{"field": _variable(e["loc"]), "message": e["msg"]} for e in exc.errors()]
         lines = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
         raise SetupError(f"Wrong settings. {lines}", errors=faults) from None
+
+
+def _variable(place: tuple[int | str, ...]) -> str:
+    """The environment variable that a fault belongs to; a fault of several has no place."""
+    return "ANSWERBOX_" + str(place[0]).upper() if place else "together"

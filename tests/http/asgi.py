@@ -20,7 +20,8 @@ App = Callable[[Any, Receive, Send], Awaitable[None]]
 class Call:
     """A request, what its client hears, and how much of its body was read.
 
-    `leave` says when the client hangs up; else it stays until the end.
+    `leave` says when the client hangs up; else it stays until the end. One that `stalls` sends a part of its body and
+    no more; a `deaf` one takes nothing of the answer but its head.
     """
 
     def __init__(
@@ -31,11 +32,15 @@ class Call:
         parts: Sequence[bytes] | None = None,
         headers: dict[str, str] | None = None,
         leave: Literal["in-body", "after-body"] | None = None,
+        stalls: bool = False,
+        deaf: bool = False,
     ) -> None:
         pairs = [(name.encode(), value.encode("utf-8")) for name, value in (headers or {}).items()]
         self._scope = {"type": "http", "method": method, "path": path, "headers": pairs}
         self._parts = list(parts if parts is not None else [body])
         self._leave = leave
+        self._stalls = stalls
+        self._deaf = deaf
         self.received = 0
         self.sent: list[Message] = []
 
@@ -46,13 +51,15 @@ class Call:
         if self.received < len(self._parts):
             part = self._parts[self.received]
             self.received += 1
-            more = self.received < len(self._parts) or self._leave == "in-body"
+            more = self.received < len(self._parts) or self._leave == "in-body" or self._stalls
             return {"type": "http.request", "body": part, "more_body": more}
         if self._leave is None:
             await asyncio.Event().wait()
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Message) -> None:
+        if self._deaf and message["type"] == "http.response.body":
+            await asyncio.Event().wait()
         self.sent.append(message)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,14 +12,16 @@ import pytest
 from answerbox.errors import Conflict, InternalError
 from answerbox.service import exchange
 from answerbox.service.edge import Edge
+from answerbox.settings import Settings
 from tests.doubles import until
 from tests.http.asgi import App, Call, Inner
 
 LIMIT = 2_000
+NO_FOLDER = Path("no-such-folder")
 
 
 def edge(inner: App) -> Edge:
-    return Edge(inner, max_body_bytes=LIMIT, max_upload_bytes=3 * LIMIT)
+    return Edge(inner, Settings(max_body_bytes=LIMIT, max_upload_bytes=3 * LIMIT, data_dir=NO_FOLDER))
 
 
 async def ask(inner: App, method: str = "POST", path: str = "/llm_query", **options: Any) -> Call:

@@ -16,9 +16,10 @@ READ_TIMEOUT_S = 600
 
 
 class Client:
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, key: str | None = None) -> None:
         self._url = url
-        self._http = httpx.Client(base_url=url, timeout=httpx.Timeout(READ_TIMEOUT_S, connect=5))
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=httpx.Timeout(READ_TIMEOUT_S, connect=5))
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""answerbox: serve | models | ingest | ask | eval | openapi. One line for a failure, on stderr, and exit code 1."""
+"""The commands. One line for a failure, on stderr, and exit code 1."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from answerbox import __version__
-from answerbox.cli import models
+from answerbox.cli import keys, models
 from answerbox.cli.client import Client
 from answerbox.cli.ingest import ingest as ingest_paths
 from answerbox.cli.reindex import reindex as run_reindex
@@ -23,9 +23,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(models.app, name="models")
+app.add_typer(keys.app, name="keys")
 
 out = Console()
 Url = Annotated[str, typer.Option(envvar="ANSWERBOX_URL", help="Where the service runs.")]
+Key = Annotated[str | None, typer.Option(envvar="ANSWERBOX_API_KEY", help="API key, where it asks for one.")]
 LOCAL = "http://127.0.0.1:3000"
 
 
@@ -36,30 +38,32 @@ def serve(
     target: Annotated[
         str, typer.Option(help="What `bentoml serve` runs: an import path or the tag of a Bento.")
     ] = "answerbox.service:Answerbox",
+    open_: Annotated[bool, typer.Option("--open", help="Let others on the network in without API keys.")] = False,
 ) -> None:
     """Check the machine, run `bentoml serve`, and say when it is ready."""
     from answerbox.cli.serve import run
 
-    raise typer.Exit(run(host, port, target))
+    raise typer.Exit(run(host, port, target, open_))
 
 
 @app.command()
 def ingest(
     paths: list[Path],
     url: Url = LOCAL,
+    key: Key = None,
     glob: Annotated[str | None, typer.Option(help="Of folders, only files that match: '*.md', 'manual/*'.")] = None,
     user_id: Annotated[str | None, typer.Option(help="Whose documents they are.")] = None,
 ) -> None:
     """Give files and folders to a running service, which reads and indexes them."""
-    with Client(url) as client:
+    with Client(url, key) as client:
         failed = ingest_paths(client, paths, out, glob, user_id)
     raise typer.Exit(1 if failed else 0)
 
 
 @app.command()
-def reindex(url: Url = LOCAL) -> None:
+def reindex(url: Url = LOCAL, key: Key = None) -> None:
     """Make all vectors anew with the embedding model that is set now; the old ones serve until then."""
-    with Client(url) as client:
+    with Client(url, key) as client:
         failed = run_reindex(client, out)
     raise typer.Exit(1 if failed else 0)
 
@@ -68,10 +72,11 @@ def reindex(url: Url = LOCAL) -> None:
 def ask(
     question: str,
     url: Url = LOCAL,
+    key: Key = None,
     llm: Annotated[bool, typer.Option("--llm", help="Ask the model alone, without the documents.")] = False,
 ) -> None:
     """Ask a running service; the answer appears as it is made, its sources below it."""
-    with Client(url) as client:
+    with Client(url, key) as client:
         for name, data in client.stream("/llm_query/stream" if llm else "/rag_query/stream", question):
             if name == "token":
                 out.print(data["text"], end="", markup=False, highlight=False, soft_wrap=True)
@@ -88,6 +93,7 @@ def evaluate(
         Path, typer.Argument(help="A folder of documents.LANG.jsonl, questions.LANG.jsonl and unanswerable.LANG.jsonl.")
     ],
     url: Url = LOCAL,
+    key: Key = None,
     languages: Annotated[str | None, typer.Option(help="Only these: en,ru. None: all that there are.")] = None,
     questions: Annotated[int | None, typer.Option(min=1, help="At most so many of each kind and language.")] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=64, help="Requests at a time.")] = 4,
@@ -104,7 +110,7 @@ def evaluate(
 
     wanted = [code.strip() for code in languages.split(",") if code.strip()] if languages else None
     plan = Plan(searches=questions, answers=questions, unanswerable=questions, concurrency=concurrency)
-    with Client(url) as client:
+    with Client(url, key) as client:
         failed = run(client, dataset, wanted, plan, Files(json_, html, compare), out, ingest, keep)
     raise typer.Exit(1 if failed else 0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import ipaddress
 import os
 import signal
 import socket
@@ -12,12 +13,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NoReturn
 
 import httpx
 import typer
 
+from answerbox import keys
 from answerbox.adapters import model_store
 from answerbox.adapters.data_folder import DataFolder
 from answerbox.errors import SetupError
@@ -30,12 +33,14 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 EXAMPLE = """  curl -s {url}/llm_query -H 'Content-Type: application/json' -d '{{"question": "What is HTTP?"}}'"""
 
 
-def run(host: str, port: int, target: str) -> NoReturn:
+def run(host: str, port: int, target: str, open_: bool) -> NoReturn:
     """Serves until a signal ends the process, with exit code 0. No process that it started is left behind.
 
     Raises SetupError: what `check` finds, or the service ended by itself.
     """
-    check(load_settings(), host, port)
+    settings = load_settings()
+    check(settings, host, port)
+    _check_keys(settings, host, open_)
     url = _url(host, port)
     typer.echo("Answerbox is starting: the models are being loaded ...")
     with _bentoml(target, host, port) as child:
@@ -55,6 +60,23 @@ def check(settings: Settings, host: str, port: int) -> None:
     except OSError as exc:
         raise SetupError(f"The model store cannot be used: {exc}.", hint="BENTOML_HOME says where it is.") from exc
     DataFolder(settings.data_dir).release()
+
+
+def _check_keys(settings: Settings, host: str, open_: bool) -> None:
+    if not keys.required(settings.keys_path, settings.env) and not open_ and not _is_loopback(host):
+        raise SetupError(
+            f"On {host} others reach the service, and there are no API keys.",
+            hint=f"{keys.MAKE_ONE} Or say --open.",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _check_port(host: str, port: int) -> None:
@@ -131,7 +153,7 @@ def _wait_until_ready(child: subprocess.Popen[bytes], url: str) -> None:
         if len(workers - alive) >= DEATHS:
             raise SetupError("A part of the service cannot start; its reason stands above. Put that right.")
         with contextlib.suppress(httpx.HTTPError, ValueError, LookupError):
-            missing = _missing(httpx.get(url + "/health", timeout=5, trust_env=False).json())
+            missing = _missing_at(url)
             if not missing:
                 return
             if missing != said:
@@ -139,6 +161,14 @@ def _wait_until_ready(child: subprocess.Popen[bytes], url: str) -> None:
                 said = missing
         time.sleep(POLL_S)
     raise _ended(child)
+
+
+def _missing_at(url: str) -> list[str]:
+    answer = httpx.get(url + "/health", timeout=5, trust_env=False)
+    if answer.status_code != HTTPStatus.UNAUTHORIZED:
+        return _missing(answer.json())
+    ready = httpx.get(url + "/readyz", timeout=5, trust_env=False)
+    return [] if ready.is_success else ["its parts"]
 
 
 def _missing(health: dict[str, Any]) -> list[str]:

@@ -15,9 +15,10 @@ T = TypeVar("T")
 
 
 class RequestContext:
-    def __init__(self, request_id: str, timeout_s: float) -> None:
+    def __init__(self, request_id: str, timeout_s: float, began: float | None = None) -> None:
+        """`began` is when the time began to run, by `time.monotonic`; now without one."""
         self.request_id = request_id
-        self.deadline = Deadline(timeout_s)
+        self.deadline = Deadline(timeout_s, began)
         self.steps: list[Step] = []
         self.degraded: list[str] = []
         self._began = time.perf_counter()

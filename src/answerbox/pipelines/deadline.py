@@ -13,9 +13,10 @@ T = TypeVar("T")
 
 
 class Deadline:
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, began: float | None = None) -> None:
+        """`began` is a time of `time.monotonic`; now without one."""
         self.seconds = seconds
-        self._end = time.monotonic() + seconds
+        self._end = (time.monotonic() if began is None else began) + seconds
 
     def remaining(self) -> float:
         """Seconds left; 0 when the time is up."""

@@ -15,15 +15,12 @@ from starlette.routing import Route
 from answerbox import __version__
 from answerbox.contracts import Contract, DocumentsRequest, Identifier, Job
 from answerbox.errors import InvalidRequest, RequestNotFound
-from answerbox.pipelines.context import RequestContext
+from answerbox.pipelines.deadline import Deadline
 from answerbox.service import exchange
 from answerbox.service.friendly import friendly
 from answerbox.service.openapi import openapi
 from answerbox.service.uploading import receive_files
-from answerbox.settings import load_settings
 from answerbox.validation import invalid_request, validated, validated_json
-
-settings = load_settings()
 
 MAX_PAGE = 200
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,128}")
@@ -37,7 +34,9 @@ async def add_documents(request: Request) -> Response:
         work = _add_files(request, key)
     else:
         wanted = validated_json(DocumentsRequest, await request.body())
-        work = _service().store.add(wanted.documents, key)
+        caller = exchange.current.get().caller
+        documents = [one.model_copy(update={"user_id": caller.speaks_for(one.user_id)}) for one in wanted.documents]
+        work = _service().store.add(documents, key)
     return _accepted(await _within_deadline(work))
 
 
@@ -142,7 +141,8 @@ def _user(request: Request, *others: str) -> str | None:
         raise InvalidRequest(
             f"Unknown parameters: {', '.join(sorted(unknown))}.", hint=f"There are: {', '.join(known)}."
         )
-    return validated(_Reader, {"user_id": request.query_params.get("user_id")}).user_id
+    asked = validated(_Reader, {"user_id": request.query_params.get("user_id")}).user_id
+    return exchange.current.get().caller.speaks_for(asked)
 
 
 class _Reader(Contract):
@@ -163,7 +163,7 @@ def _path_value(name: str) -> str:
 
 async def _within_deadline(work: Any) -> Any:
     this = exchange.current.get()
-    return await this.run(RequestContext(this.request_id, settings.request_timeout_s).deadline.run(work))
+    return await this.run(Deadline(this.timeout_s, this.began).run(work))
 
 
 def _json(content: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 import bentoml
@@ -13,6 +14,8 @@ from answerbox.adapters.bento_generator import RemoteGenerator
 from answerbox.adapters.bento_remote import RemoteDocumentStore, RemoteEmbedder, RemoteReranker
 from answerbox.app import llm_pipeline, rag_pipeline, remote_generator
 from answerbox.contracts import (
+    DoneEvent,
+    Event,
     LlmRequest,
     LlmResponse,
     RagRequest,
@@ -20,6 +23,7 @@ from answerbox.contracts import (
     SearchRequest,
     SearchResponse,
 )
+from answerbox.keys import required
 from answerbox.pipelines.base import Pipeline, answer
 from answerbox.pipelines.context import RequestContext
 from answerbox.pipelines.retrieval import Retriever
@@ -36,6 +40,7 @@ from answerbox.settings import load_settings
 
 log = logging.getLogger(__name__)
 settings = load_settings()
+required(settings.keys_path, settings.env)  # here, so that the whole service does not start
 
 
 @bentoml.service(
@@ -107,22 +112,39 @@ class Answerbox:
     @friendly
     async def search(self, request: SearchRequest, /) -> SearchResponse:
         this, context = exchange.current.get(), _context()
+        user_id = this.caller.speaks_for(request.user_id)
         found = await this.run(
-            self.retriever.retrieve(
-                request.query, request.top_k, request.filter, context, request.user_id, request.mode
-            )
+            self.retriever.retrieve(request.query, request.top_k, request.filter, context, user_id, request.mode)
         )
         return SearchResponse(hits=found.sources, degraded=context.degraded)
 
 
 def _context() -> RequestContext:
-    return RequestContext(exchange.current.get().request_id, settings.request_timeout_s)
+    this = exchange.current.get()
+    return RequestContext(this.request_id, this.timeout_s, this.began)
 
 
 async def _answer(pipeline: Pipeline[Any], request: LlmRequest) -> Any:
-    return await exchange.current.get().run(answer(pipeline, request, _context()))
+    this = exchange.current.get()
+    response = await this.run(answer(pipeline, _spoken_for(request), _context()))
+    this.tokens = response.meta.usage.total_tokens
+    return response
 
 
 async def _stream(pipeline: Pipeline[Any], request: LlmRequest) -> Any:
-    events = pipeline.stream(request, _context())
-    return await stream_response(events, exchange.current.get(), settings.stream_heartbeat_s)
+    events = pipeline.stream(_spoken_for(request), _context())
+    this = exchange.current.get()
+    return await stream_response(_counted(events, this), this, settings.stream_heartbeat_s)
+
+
+async def _counted(events: AsyncGenerator[Event, None], this: exchange.Exchange) -> AsyncGenerator[Event, None]:
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, DoneEvent):
+                this.tokens = event.response.meta.usage.total_tokens
+            yield event
+
+
+def _spoken_for(request: LlmRequest) -> LlmRequest:
+    user_id = exchange.current.get().caller.speaks_for(request.user_id)
+    return request.model_copy(update={"user_id": user_id})

@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 
 from answerbox import __version__, contracts
 from answerbox.service.problems import MEDIA_TYPE
+from answerbox.service.routes import ROUTES
 
 REF = "#/components/schemas/{model}"
 
@@ -41,11 +42,15 @@ RESPONSES: list[type[BaseModel]] = [
 ]
 PROBLEMS: dict[int, str] = {
     400: "The body is not JSON.",
+    401: "The request has no API key that is known.",
+    403: "The key does not have the scope, or speaks for another user.",
     404: "There is no such document, job or request.",
     409: "The job has ended, or the idempotency key was used for another request.",
+    408: "The body did not come in time.",
     413: "The body is too long.",
     415: "The body is declared as something that the route does not take.",
     422: "The request breaks the contract, or the prompt does not fit the model's window.",
+    429: "The key has had its requests, its tokens, or has too many running; `Retry-After` says when to try again.",
     502: "A part of the service answered nonsense.",
     503: "A part of the service is down, not ready, or has too much to do; `Retry-After` says when to try again.",
     504: "There was no answer within the deadline.",
@@ -58,8 +63,18 @@ EXAMPLES: dict[str, Any] = {
     "DocumentsRequest": {"documents": [{"id": "faq-1", "title": "FAQ", "text": "We open at nine."}]},
 }
 """Here and not in the contract's classes: BentoML's own generator refuses `examples` of a whole model."""
-BODY = (400, 413, 415, 422)
+BODY = (400, 408, 413, 415, 422)
 PARTS = (500, 502, 503, 504)
+SECURITY: dict[str, Any] = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+TIMEOUT = {
+    "name": "X-Request-Timeout",
+    "in": "header",
+    "description": "The deadline of the request, in seconds; 500 at most, or what the operator has set.",
+    "schema": {"type": "number", "exclusiveMinimum": 0, "maximum": 500},
+}
 EVENTS = (
     "Server-sent events. Each has a name (`event:`) and JSON (`data:`): `meta` (MetaEvent), `step` (StepEvent), "
     "`token` (TokenEvent), `correction` (CorrectionEvent: the answer in place of the tokens), `citation` "
@@ -79,8 +94,8 @@ def openapi() -> dict[str, Any]:
             "description": "Answers questions: with a language model alone, and from your documents.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "paths": _paths(),
-        "components": {"schemas": _schemas()},
+        "paths": _guarded(_paths()),
+        "components": {"schemas": _schemas(), "securitySchemes": SECURITY},
     }
 
 
@@ -137,6 +152,29 @@ def _paths() -> dict[str, Any]:
     }
 
 
+def _guarded(paths: dict[str, Any]) -> dict[str, Any]:
+    """What every operation has that asks for a key: other ways to fail, and a deadline of the caller's."""
+    for route in ROUTES:
+        operation = paths.get(route.template, {}).get(route.method.lower())
+        if operation is None or route.scope is None:
+            continue
+        operation["security"] = [{name: []} for name in SECURITY]
+        operation["description"] = f"With API keys on, the key needs the scope `{route.scope}`."
+        _add_problems(operation, (401, 403) if route.is_probe else (401, 403, 422, 429, 503))
+        if not route.is_probe:
+            operation.setdefault("parameters", []).append(TIMEOUT)
+    return paths
+
+
+def _add_problems(operation: dict[str, Any], statuses: tuple[int, ...]) -> None:
+    more = {str(status): _problem(status) for status in statuses}
+    operation["responses"] = dict(sorted((operation["responses"] | more).items()))
+
+
+def _problem(status: int) -> dict[str, Any]:
+    return {"description": PROBLEMS[status], "content": _content(MEDIA_TYPE, "Problem")}
+
+
 def _operation(
     summary: str,
     answers: dict[int, str | None],
@@ -149,7 +187,7 @@ def _operation(
         if model:
             responses[str(status)]["content"] = _content("application/json", model)
     for status in sorted(problems):
-        responses[str(status)] = {"description": PROBLEMS[status], "content": _content(MEDIA_TYPE, "Problem")}
+        responses[str(status)] = _problem(status)
     found: dict[str, Any] = {"summary": summary, "responses": responses}
     if parameters:
         found["parameters"] = parameters
@@ -179,7 +217,7 @@ def _documents() -> dict[str, Any]:
     found["parameters"] = [
         {"name": "Idempotency-Key", "in": "header", "description": repeat, "schema": {"type": "string"}}
     ]
-    found["responses"]["409"] = {"description": PROBLEMS[409], "content": _content(MEDIA_TYPE, "Problem")}
+    found["responses"]["409"] = _problem(409)
     return found
 
 

@@ -25,7 +25,11 @@ STATUS: dict[type[AnswerboxError], int] = {
     errors.MalformedBody: 400,
     errors.UnsupportedMediaType: 415,
     errors.PayloadTooLarge: 413,
+    errors.BodyTimeout: 408,
     errors.PromptTooLong: 422,
+    errors.Unauthorized: 401,
+    errors.Forbidden: 403,
+    errors.RateLimited: 429,
     errors.NotFound: 404,
     errors.RouteNotFound: 404,
     errors.DocumentNotFound: 404,
@@ -83,7 +87,9 @@ def problem(error: AnswerboxError, request_id: str, path: str) -> dict[str, Any]
 def response(error: AnswerboxError, request_id: str, path: str) -> JSONResponse:
     document = problem(error, request_id, path)
     headers = {}
-    if document["status"] == 503:
+    if document["status"] == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="answerbox"'
+    if document["status"] in (429, 503):
         headers["Retry-After"] = str(error.extra.get("retry_after_s", RETRY_AFTER_S))
     if allow := error.extra.get("allow"):
         headers["Allow"] = ", ".join(allow)

@@ -6,15 +6,32 @@ import re
 from dataclasses import dataclass
 
 from answerbox.errors import MethodNotAllowed, RouteNotFound
+from answerbox.keys import Scope
+
+QUERY: Scope = "query"
+WRITE: Scope = "documents:write"
+METRICS: Scope = "metrics"
+ADMIN: Scope = "admin"
 
 
 @dataclass(frozen=True)
 class Route:
-    """`template` may end in one `{name}`, which takes the rest of the path."""
+    """`template` may end in one `{name}`, which takes the rest of the path.
+
+    `scope` is what a key must have, None where no key is needed; `open_as` is the name under which the setting
+    `open_routes` lets everybody in. A probe is always answered, however much there is to do.
+    """
 
     method: str
     template: str
+    scope: Scope | None
     takes_files: bool = False
+    open_as: str | None = None
+    is_probe: bool = False
+
+    @property
+    def streams(self) -> bool:
+        return self.template.endswith("/stream")
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -24,26 +41,26 @@ class Route:
 
 
 ROUTES = (
-    Route("GET", "/"),
-    Route("POST", "/llm_query"),
-    Route("POST", "/llm_query/stream"),
-    Route("POST", "/rag_query"),
-    Route("POST", "/rag_query/stream"),
-    Route("POST", "/search"),
-    Route("GET", "/documents"),
-    Route("POST", "/documents", takes_files=True),
-    Route("GET", "/documents/{document_id}"),
-    Route("DELETE", "/documents/{document_id}"),
-    Route("GET", "/jobs/{job_id}"),
-    Route("DELETE", "/jobs/{job_id}"),
-    Route("POST", "/reindex"),
-    Route("DELETE", "/requests/{request_id}"),
-    Route("GET", "/health"),
-    Route("GET", "/livez"),
-    Route("GET", "/readyz"),
-    Route("GET", "/metrics"),
-    Route("GET", "/docs.json"),
-    Route("GET", "/schema.json"),
+    Route("GET", "/", None),
+    Route("POST", "/llm_query", QUERY),
+    Route("POST", "/llm_query/stream", QUERY),
+    Route("POST", "/rag_query", QUERY),
+    Route("POST", "/rag_query/stream", QUERY),
+    Route("POST", "/search", QUERY),
+    Route("GET", "/documents", QUERY),
+    Route("POST", "/documents", WRITE, takes_files=True),
+    Route("GET", "/documents/{document_id}", QUERY),
+    Route("DELETE", "/documents/{document_id}", WRITE),
+    Route("GET", "/jobs/{job_id}", WRITE),
+    Route("DELETE", "/jobs/{job_id}", WRITE),
+    Route("POST", "/reindex", ADMIN),
+    Route("DELETE", "/requests/{request_id}", QUERY),
+    Route("GET", "/health", METRICS, open_as="health", is_probe=True),
+    Route("GET", "/livez", None, is_probe=True),
+    Route("GET", "/readyz", None, is_probe=True),
+    Route("GET", "/metrics", METRICS, open_as="metrics", is_probe=True),
+    Route("GET", "/docs.json", QUERY, open_as="docs"),
+    Route("GET", "/schema.json", QUERY, open_as="docs"),
 )
 _COMPILED = [(route, route.pattern) for route in ROUTES]
 

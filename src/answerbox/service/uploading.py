@@ -15,6 +15,7 @@ from starlette.requests import Request
 from answerbox.contracts import Contract, Identifier, Language, Metadata
 from answerbox.errors import MalformedBody
 from answerbox.ports import DocumentStore, FileIn
+from answerbox.service import exchange
 from answerbox.validation import invalid_request, validated, validated_json
 
 MAX_FILES = 1_000
@@ -38,13 +39,14 @@ async def receive_files(request: Request, store: DocumentStore) -> list[FileIn]:
     Raises:
         MalformedBody: it is no form.
         InvalidRequest: a field that is not known, no file, a file without a name.
-        PayloadTooLarge, IndexUnavailable
+        PayloadTooLarge, BodyTimeout, Forbidden, IndexUnavailable
     """
     try:
         async with request.form(max_files=MAX_FILES, max_fields=len(FIELDS)) as form:
             about = _about(form)
             files = _files(form)
-            return [await _hand_over(file, about, store) for file in files]
+            user_id = exchange.current.get().caller.speaks_for(about.user_id)
+            return [await _hand_over(file, about, user_id, store) for file in files]
     except HTTPException as exc:
         raise MalformedBody(f"The form cannot be read: {exc.detail}", hint="Send multipart/form-data.") from None
 
@@ -72,7 +74,7 @@ class _Metadata(Contract):
     metadata: Metadata
 
 
-async def _hand_over(file: UploadFile, about: _About, store: DocumentStore) -> FileIn:
+async def _hand_over(file: UploadFile, about: _About, user_id: str | None, store: DocumentStore) -> FileIn:
     upload_id, size, digest = uuid.uuid4().hex, 0, hashlib.sha256()
     while piece := await file.read(PIECE_BYTES):
         await store.put_upload(upload_id, size, piece)
@@ -87,7 +89,7 @@ async def _hand_over(file: UploadFile, about: _About, store: DocumentStore) -> F
         sha256=digest.hexdigest(),
         language=about.language,
         metadata=about.metadata,
-        user_id=about.user_id,
+        user_id=user_id,
     )
 
 

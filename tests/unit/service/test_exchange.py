@@ -36,7 +36,7 @@ class Work:
 
 @pytest.fixture
 async def this() -> AsyncIterator[Exchange]:
-    found = Exchange("request-1", "/llm_query")
+    found = Exchange("request-1", "/llm_query", 30)
     token = exchange.current.set(found)
     yield found
     exchange.current.reset(token)

@@ -45,6 +45,7 @@ def test_every_reference_leads_somewhere() -> None:
 def test_every_operation_tells_its_failures_as_problems(path: str) -> None:
     for operation in openapi()["paths"][path].values():
         failures = {status: answer for status, answer in operation["responses"].items() if status >= "400"}
+        assert ("401" in failures) == ("security" in operation)
         assert "500" in failures
         assert all("application/problem+json" in answer["content"] for answer in failures.values())
         assert operation["summary"]

@@ -63,10 +63,11 @@ def test_a_500_leaks_nothing_and_the_others_say_what_is_wrong(cls: type[Answerbo
 
 
 @EACH
-def test_retry_after_stands_on_every_503_and_on_nothing_else(cls: type[AnswerboxError]) -> None:
+def test_retry_after_stands_on_every_429_and_503_and_on_nothing_else(cls: type[AnswerboxError]) -> None:
     answer = response(example(cls), "request-1", "/")
     assert answer.headers["content-type"] == MEDIA_TYPE
-    assert ("retry-after" in answer.headers) == (STATUS[cls] == 503)
+    assert ("retry-after" in answer.headers) == (STATUS[cls] in (429, 503))
+    assert ("www-authenticate" in answer.headers) == (STATUS[cls] == 401)
     assert issubclass(cls, Unavailable) == (STATUS[cls] == 503)
 
 

@@ -49,7 +49,7 @@ class Pipe:
 
 
 def exchange() -> Exchange:
-    return Exchange("request-1", "/llm_query/stream")
+    return Exchange("request-1", "/llm_query/stream", 30)
 
 
 async def frames(pipe: Pipe, heartbeat_s: float = 5.0) -> list[str]:

@@ -1,0 +1,92 @@
+"""The response on its way out. A failure that is not a problem document is held back and made one."""
+
+from __future__ import annotations
+
+import asyncio
+
+from answerbox.adapters.rate_limits import Window
+from answerbox.errors import AnswerboxError
+from answerbox.service import problems
+from answerbox.service.asgi import Message, Send
+from answerbox.service.exchange import ClientGone, Exchange
+
+HIDDEN = {b"server", b"x-bentoml-request-id", b"x-request-id"}
+SECURITY = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+)
+"""Added where the response does not say otherwise."""
+
+
+class Reply:
+    def __init__(self, send: Send, this: Exchange, silence_s: float) -> None:
+        """`silence_s`: a client that takes nothing for so long is given up."""
+        self._send = send
+        self._this = this
+        self._silence_s = silence_s
+        self._held: int | None = None
+        self._body = b""
+        self.window: Window | None = None
+        self.started = False
+
+    async def send(self, message: Message) -> None:
+        """Raises: ClientGone where the client takes nothing of it."""
+        if message["type"] == "http.response.start":
+            if message["status"] >= 400 and not _is_problem(message):
+                self._held = message["status"]
+                return
+            self.started = True
+            message = {**message, "headers": self._headers(message)}
+        elif self._held is not None:
+            self._body += message.get("body", b"")
+            return
+        try:
+            async with asyncio.timeout(self._silence_s) as waiting:
+                await self._send(message)
+        except TimeoutError:
+            if not waiting.expired():
+                raise
+            raise ClientGone from None
+
+    async def finish(self) -> None:
+        if self._held is not None:
+            status, self._held = self._held, None
+            await self.fail(problems.from_framework(status, self._body))
+
+    async def fail(self, error: AnswerboxError) -> None:
+        """Sends the problem; too late for that, it ends the connection, so that nobody takes half for whole."""
+        if self.started:
+            raise error
+        problems.log_bug(error, self._this.request_id)
+        self.window = error.extra.get("window", self.window)
+        response = problems.response(error, self._this.request_id, self._this.path)
+        self._held = None
+        await response({"type": "http"}, _nothing, self.send)
+
+    def _headers(self, message: Message) -> list[tuple[bytes, bytes]]:
+        kept = [pair for pair in message["headers"] if pair[0].lower() not in HIDDEN]
+        said = {name.lower() for name, _ in kept}
+        kept += [pair for pair in SECURITY if pair[0] not in said]
+        return [*kept, *_rate(self.window), (b"x-request-id", self._this.request_id.encode())]
+
+
+def _rate(window: Window | None) -> list[tuple[bytes, bytes]]:
+    """As draft-ietf-httpapi-ratelimit-headers-07 names them."""
+    if window is None:
+        return []
+    values = {"limit": window.limit, "remaining": window.remaining, "reset": window.reset_s}
+    return [(f"ratelimit-{name}".encode(), str(value).encode()) for name, value in values.items()]
+
+
+def _is_problem(message: Message) -> bool:
+    return any(
+        name.lower() == b"content-type" and value.startswith(problems.MEDIA_TYPE.encode())
+        for name, value in message["headers"]
+    )
+
+
+async def _nothing() -> Message:
+    return {"type": "http.disconnect"}
