@@ -151,6 +151,7 @@ def library(settings: Settings, folder: DataFolder, embedder: Embedder) -> Libra
         reader=ProcessFileReader(settings.reading_timeout_s, settings.reading_memory_mb),
         uploads=Uploads(folder.uploads),
         former=lambda model: _former_embedder(settings, model),
+        patience_s=settings.embedder_timeout_s,
         isolation=settings.isolation,
     )
 

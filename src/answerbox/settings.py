@@ -125,6 +125,15 @@ class Settings(BaseSettings):
     chroma_timeout_s: float = Field(
         5.0, gt=0, le=120, description="Longest wait for an answer of that server, seconds."
     )
+    embedder_timeout_s: float = Field(
+        3.0, gt=0, le=60, description="Longest wait for a question's vector; then only words are searched, seconds."
+    )
+    index_timeout_s: float = Field(
+        10.0, gt=0, le=120, description="Longest wait for a search; then the index counts as down, seconds."
+    )
+    reranker_timeout_s: float = Field(
+        10.0, gt=0, le=120, description="Longest wait for the reranker; then the order stays as it is, seconds."
+    )
     reranker_model: str | None = Field(
         None, description="A cross-encoder of BentoML's model store that orders the best passages anew, or `fake`."
     )
@@ -169,6 +178,8 @@ class Settings(BaseSettings):
             raise ValueError('ANSWERBOX_CORS_CREDENTIALS with ANSWERBOX_CORS_ORIGINS=["*"]: name the origins')
         if self.request_timeout_s > self.max_request_timeout_s:
             raise ValueError("ANSWERBOX_REQUEST_TIMEOUT_S is above ANSWERBOX_MAX_REQUEST_TIMEOUT_S")
+        if self.embedder_timeout_s >= self.index_timeout_s:
+            raise ValueError("ANSWERBOX_EMBEDDER_TIMEOUT_S must be below ANSWERBOX_INDEX_TIMEOUT_S")
         return self
 
 

@@ -23,7 +23,7 @@ MAX_LINES = 400
 FLOORS = (
     {"__init__"},
     {"errors", "filters"},
-    {"contracts", "settings", "text", "validation", "retrying"},
+    {"contracts", "settings", "text", "validation", "retrying", "breaker"},
     {"keys"},
     {"ports", "evaluation"},
     {"ledger"},

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 import aiohttp
 from bentoml.exceptions import BentoMLException
 
+from answerbox.breaker import Breaker
 from answerbox.contracts import Document, DocumentIn, DocumentPage, Job, Source, Step
 from answerbox.errors import (
     BadUpstream,
@@ -37,6 +39,9 @@ from answerbox.ports import (
 
 IN_FLIGHT = 64
 """Calls of one kind at a time; aiohttp gives a session 100 connections and makes the next call wait."""
+
+SEARCH_FAILURES = 2
+"""In a row, after which the index rests: a search that is tried three times must not wait three times."""
 
 VENDOR_ERRORS = (BentoMLException, aiohttp.ClientError, OSError, TimeoutError, EOFError)
 
@@ -71,21 +76,31 @@ class RemoteEmbedder:
 
 
 class RemoteReranker:
-    def __init__(self, service: Any) -> None:
+    """`timeout_s` bounds a call, in seconds."""
+
+    def __init__(self, service: Any, timeout_s: float) -> None:
         self._service = service
+        self._timeout_s = timeout_s
         self._places = asyncio.Semaphore(IN_FLIGHT)
+        self._breaker = Breaker()
 
     async def score(self, question: str, texts: Sequence[str]) -> list[float]:
         async with self._places:
-            arguments = {"question": question, "texts": list(texts)}
-            scores: list[float] = await call_service(self._service, "score", RerankerUnavailable, **arguments)
+            with self._breaker.around(), in_time(self._timeout_s, RerankerUnavailable) as limit:
+                arguments = {"question": question, "texts": list(texts)}
+                async with limit:
+                    scores: list[float] = await call_service(self._service, "score", RerankerUnavailable, **arguments)
         return scores
 
 
 class RemoteDocumentStore:
-    def __init__(self, service: Any) -> None:
+    """`timeout_s` bounds a search, in seconds; what writes may take longer."""
+
+    def __init__(self, service: Any, timeout_s: float) -> None:
         self._service = service
+        self._timeout_s = timeout_s
         self._places = asyncio.Semaphore(IN_FLIGHT)
+        self._breaker = Breaker(SEARCH_FAILURES)
 
     async def info(self) -> IndexInfo:
         return IndexInfo(**await self.probe())
@@ -94,7 +109,10 @@ class RemoteDocumentStore:
         return await probe_service(self._service, IndexUnavailable)
 
     async def search(self, query: SearchQuery) -> SearchResult:
-        found = await self._do("search", query=query.to_wire())
+        async with self._places:
+            with self._breaker.around(), in_time(self._timeout_s, IndexUnavailable) as limit:
+                async with limit:
+                    found = await call_service(self._service, "search", IndexUnavailable, query=query.to_wire())
         return SearchResult(
             sources=[Source.model_validate(hit) for hit in found["sources"]],
             degraded=found["degraded"],
@@ -137,6 +155,18 @@ class RemoteDocumentStore:
     async def _do(self, method: str, **arguments: Any) -> Any:
         async with self._places:
             return await call_service(self._service, method, IndexUnavailable, **arguments)
+
+
+@contextmanager
+def in_time(seconds: float, down: type[Unavailable]) -> Iterator[asyncio.Timeout]:
+    """Gives the limit to enter; that it was passed is told as an error of ours."""
+    limit = asyncio.timeout(seconds)
+    try:
+        yield limit
+    except TimeoutError as exc:
+        if not limit.expired():
+            raise
+        raise down(f"A part of the service did not answer within {seconds:g} s ({down.code}).") from exc
 
 
 async def probe_service(service: Any, down: type[Unavailable]) -> dict[str, Any]:

@@ -43,6 +43,7 @@ class Library:
         reader: FileReader,
         uploads: Uploads,
         former: Former,
+        patience_s: float = 3.0,
         isolation: bool = False,
     ) -> None:
         self.ledger = ledger
@@ -50,7 +51,7 @@ class Library:
         self._reader = reader
         self._uploads = uploads
         self._isolation = isolation
-        self._half = VectorHalf(stores, ledger, embedder, former)
+        self._half = VectorHalf(stores, ledger, embedder, former, patience_s)
         self._ingestion = Ingestion(ledger, self._half, chunker, reader, uploads, self._forget)
         self._searcher = Searcher(ledger, self._half.nearest, isolation)
         self._threads = ThreadPoolExecutor(SEARCHES, "search")

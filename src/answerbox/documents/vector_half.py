@@ -13,6 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal
 
+from answerbox.breaker import Breaker
 from answerbox.documents.search import METADATA, OWNER, Embedded
 from answerbox.errors import AnswerboxError, EmbedderUnavailable, IndexUnavailable
 from answerbox.filters import Filter
@@ -28,8 +29,6 @@ WRITE_BATCH = 50
 """Vectors per write: embedded Chroma freezes the process while it writes."""
 COPY_BATCH = 200
 RETRY_S = 1.0
-MEANING_S = 5.0
-"""So long a search waits for the embedding model; then it is by words."""
 
 Former = Callable[[str], Awaitable[Embedder]]
 """The embedding model of that tag, beside the present one. Raises: SetupError where it is gone."""
@@ -37,7 +36,10 @@ State = Literal["ready", "rebuilding", "unavailable"]
 
 
 class VectorHalf:
-    def __init__(self, stores: VectorStores, ledger: Ledger, embedder: Embedder, former: Former) -> None:
+    def __init__(
+        self, stores: VectorStores, ledger: Ledger, embedder: Embedder, former: Former, patience_s: float
+    ) -> None:
+        """`patience_s`: so long a search waits for the embedding model; then it is by words."""
         self._stores = stores
         self._ledger = ledger
         self._present = embedder
@@ -51,6 +53,8 @@ class VectorHalf:
         """The model whose vectors serve."""
         self.fingerprint = ""
         self.model = ""
+        self._patience_s = patience_s
+        self._breaker = Breaker()
         self.writing = asyncio.Lock()
         """Held while vectors and ledger are brought from one state to the next."""
 
@@ -128,19 +132,23 @@ class VectorHalf:
 
         Raises: EmbedderUnavailable
         """
-        embedder = self.embedder
-        try:
-            async with asyncio.timeout(MEANING_S):
-                async for attempt in retrying():
-                    with attempt:
-                        info, language = await embedder.info(), language_of(text)
-                        if info.languages and language and language not in info.languages:
-                            return None
-                        [vector] = await embedder.embed([text], "query")
-                        return Embedded(vector, info.fingerprint)
-        except TimeoutError as exc:
-            raise EmbedderUnavailable(f"The embedding model did not answer within {MEANING_S:.0f} s.") from exc
+        with self._breaker.around():
+            try:
+                async with asyncio.timeout(self._patience_s):
+                    async for attempt in retrying():
+                        with attempt:
+                            return await self._embedded(text)
+            except TimeoutError as exc:
+                raise EmbedderUnavailable(f"The embedding model did not answer within {self._patience_s:g} s.") from exc
         raise AssertionError("tenacity either returns or raises")
+
+    async def _embedded(self, text: str) -> Embedded | None:
+        embedder = self.embedder
+        info, language = await embedder.info(), language_of(text)
+        if info.languages and language and language not in info.languages:
+            return None
+        [vector] = await embedder.embed([text], "query")
+        return Embedded(vector, info.fingerprint)
 
     async def put(self, fingerprint: str, rows: Mapping[str, tuple[Vector, dict[str, Any]]]) -> None:
         """Writes the vectors of chunks that the ledger is about to get. While the store is away, it is filled later."""

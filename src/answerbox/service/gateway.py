@@ -63,8 +63,8 @@ class Answerbox:
         generator = remote_generator(settings) if settings.llm_base_url else RemoteGenerator(self.generator)
         embedder = RemoteEmbedder(self.embedder)
         self.generator_port = generator
-        self.store = RemoteDocumentStore(self.index)
-        reranker = RemoteReranker(self.reranker) if settings.reranker_model else None
+        self.store = RemoteDocumentStore(self.index, settings.index_timeout_s)
+        reranker = RemoteReranker(self.reranker, settings.reranker_timeout_s) if settings.reranker_model else None
         self.retriever = Retriever(self.store, reranker)
         self.llm = llm_pipeline(settings, generator)
         self.rag = rag_pipeline(settings, generator, self.retriever)

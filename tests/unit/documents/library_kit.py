@@ -50,6 +50,7 @@ class Kit:
     capacity: int = 12
     cut: type[Chunker] = Chunker
     isolation: bool = False
+    patience_s: float = 3.0
 
     @property
     def memory(self) -> MemoryStores:
@@ -69,6 +70,7 @@ class Kit:
             reader=OneLineReader(),
             uploads=Uploads(self.path / "uploads"),
             former=self._former,
+            patience_s=self.patience_s,
             isolation=self.isolation,
         )
 

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import pytest
 
 from answerbox.adapters.sqlite_ledger import SqliteLedger
-from answerbox.documents import vector_half
 from answerbox.documents.chunking import Chunker
 from answerbox.documents.library import Library
 from answerbox.documents.search import SEARCHES
@@ -332,8 +331,8 @@ async def test_an_embedder_that_fails_once_is_asked_again_and_one_that_is_down_l
         assert kit.embedder.refused == ATTEMPTS
 
 
-async def test_an_embedder_that_hangs_leaves_the_words(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vector_half, "MEANING_S", 0.05)
+async def test_an_embedder_that_hangs_leaves_the_words(kit: Kit) -> None:
+    kit.patience_s = 0.05
     async with kit.running() as library:
         await add(library, document("Bread.", "bread"))
         kit.embedder.gate = asyncio.Event()
