@@ -50,6 +50,11 @@ class Settings(BaseSettings):
     )
     seed_docs: bool = Field(True, description="Index Answerbox's own documentation at the first start.")
 
+    needed_parts: frozenset[Literal["generator", "embedder", "index"]] = Field(
+        frozenset({"generator", "embedder", "index"}),
+        description="Without which of its parts the service is not ready, as JSON. Without the embedder words are "
+        "searched, without the index `/llm_query` answers.",
+    )
     llm_pipeline: str = Field(
         "builtin", description="What answers /llm_query: `builtin`, or your own `module:run_model`."
     )
@@ -90,6 +95,9 @@ class Settings(BaseSettings):
         gt=0,
         le=500,
         description="Longest deadline that a request may ask for (`X-Request-Timeout`), seconds.",
+    )
+    shutdown_s: float = Field(
+        25.0, ge=0, le=500, description="After SIGTERM, requests that run have so long to end, seconds."
     )
     body_silence_s: float = Field(
         20.0, gt=0, le=600, description="Longest silence while a request's body is sent, seconds."

@@ -27,7 +27,9 @@ from answerbox.errors import SetupError
 from answerbox.settings import FAKE, Settings, load_settings
 
 POLL_S = 0.25
-STOP_WAIT_S, STOP_TRIES = 3.0, 5
+STOP_WAIT_S = 3.0
+STOP_SPARE_S = 15.0
+"""Beyond what running requests are given, before force is used."""
 DEATHS = 2  # BentoML replaces a worker that dies, for ever; after so many the start has failed
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 EXAMPLE = """  curl -s {url}/llm_query -H 'Content-Type: application/json' -d '{{"question": "What is HTTP?"}}'"""
@@ -43,7 +45,7 @@ def run(host: str, port: int, target: str, open_: bool) -> NoReturn:
     _check_keys(settings, host, open_)
     url = _url(host, port)
     typer.echo("Answerbox is starting: the models are being loaded ...")
-    with _bentoml(target, host, port) as child:
+    with _bentoml(target, host, port, settings.shutdown_s + STOP_SPARE_S) as child:
         _wait_until_ready(child, url)
         typer.echo(f"Answerbox is ready: {url}\n{EXAMPLE.format(url=url)}")
         child.wait()
@@ -97,7 +99,7 @@ def _url(host: str, port: int) -> str:
 
 
 @contextlib.contextmanager
-def _bentoml(target: str, host: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def _bentoml(target: str, host: str, port: int, stop_limit_s: float) -> Iterator[subprocess.Popen[bytes]]:
     """`bentoml serve`, in a session of its own: a Ctrl-C reaches it once, from here, and not each worker too."""
     _on_stop(lambda *_: sys.exit(0))
     libc = ctypes.CDLL(None)
@@ -114,7 +116,7 @@ def _bentoml(target: str, host: str, port: int) -> Iterator[subprocess.Popen[byt
         yield child
     finally:
         _on_stop(signal.SIG_IGN)
-        _end(child)
+        _end(child, stop_limit_s)
 
 
 def _on_stop(handler: Any) -> None:
@@ -122,13 +124,13 @@ def _on_stop(handler: Any) -> None:
         signal.signal(number, handler)
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+def _end(child: subprocess.Popen[bytes], limit_s: float) -> None:
     """Ends BentoML in good order, and whatever is then left of it with force."""
-    for _ in range(STOP_TRIES):
+    end = time.monotonic() + limit_s
+    while child.poll() is None and time.monotonic() < end:
         child.terminate()  # while its workers start, BentoML lets a signal drop
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(STOP_WAIT_S)
-            break
     child.kill()
     child.wait()
     while orphans := _children(os.getpid()):

@@ -10,7 +10,10 @@ import asyncio
 import logging
 import math
 import re
+import signal
+import threading
 import uuid
+from types import FrameType
 from typing import Any
 
 import bentoml
@@ -61,14 +64,17 @@ class Edge:
         self._app = app
         self._settings = settings
         self._gate = Gate(settings)
+        self._closing = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
+                self._close_in_time()
                 await self._app(scope, receive, send)
             return
         headers: Headers = dict(scope["headers"])
-        this = Exchange(_request_id(headers.get(b"x-request-id", b"")), scope["path"], self._settings.request_timeout_s)
+        id_ = _request_id(headers.get(b"x-request-id", b""))
+        this = Exchange(id_, scope["path"], self._settings.request_timeout_s, closing=self._closing)
         reply = Reply(send, this, self._settings.reader_silence_s)
         try:
             route, this.path_values = match(scope["method"], scope["path"])
@@ -80,6 +86,20 @@ class Edge:
         except Exception:
             log.exception("request %s failed", this.request_id)
             await reply.fail(InternalError("unexpected"))
+
+    def _close_in_time(self) -> None:
+        """After a SIGTERM the server takes no more requests and waits for those that run: not for ever."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        loop, before = asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM)
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(loop.call_later, self._settings.shutdown_s, self._closing.set)
+            if callable(before):
+                before(number, frame)
+
+        if callable(before):  # a server that drains
+            signal.signal(signal.SIGTERM, stop)
 
     async def _let_in(
         self, scope: Scope, receive: Receive, reply: Reply, this: Exchange, route: Route, headers: Headers

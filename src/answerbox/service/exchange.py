@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from answerbox.errors import NotReady
 from answerbox.service.caller import ANYBODY, Caller
 
 T = TypeVar("T")
@@ -21,7 +23,10 @@ class ClientGone(Exception):
 
 @dataclass
 class Exchange:
-    """`timeout_s` is counted from when the request began; `tokens` is what its answer has cost."""
+    """`timeout_s` is counted from when the request began; `tokens` is what its answer has cost.
+
+    `closing` is set when the process may work no longer, `disconnected` when the client has gone.
+    """
 
     request_id: str
     path: str
@@ -31,6 +36,7 @@ class Exchange:
     began: float = field(default_factory=time.monotonic)
     path_values: dict[str, str] = field(default_factory=dict)
     disconnected: asyncio.Event = field(default_factory=asyncio.Event)
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
 
     def remaining(self) -> float:
         """Seconds until the deadline."""
@@ -41,19 +47,44 @@ class Exchange:
 
         Raises:
             ClientGone
+            NotReady: the process is closing.
         """
         task = asyncio.ensure_future(work)
         gone = asyncio.ensure_future(self.disconnected.wait())
+        closing = asyncio.ensure_future(self.closing.wait())
         try:
-            await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                raise ClientGone
-            return task.result()
+            await asyncio.wait({task, gone, closing}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            raise ClientGone if gone.done() else stopping()
         finally:
-            for pending in (task, gone):
+            for pending in (task, gone, closing):
                 pending.cancel()
             with contextlib.suppress(BaseException):
                 await task
+
+    @asynccontextmanager
+    async def while_open(self) -> AsyncIterator[None]:
+        """Ends the block when the process is closing. Raises: NotReady."""
+        try:
+            async with asyncio.timeout(None) as limit:
+                watching = asyncio.create_task(self._expire(limit))
+                try:
+                    yield
+                finally:
+                    watching.cancel()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise stopping() from None
+
+    async def _expire(self, limit: asyncio.Timeout) -> None:
+        await self.closing.wait()
+        limit.reschedule(0)
+
+
+def stopping() -> NotReady:
+    return NotReady("The service is being stopped.", hint="Send the request again; another copy will take it.")
 
 
 current: ContextVar[Exchange] = ContextVar("exchange")

@@ -71,6 +71,7 @@ class Answerbox:
         self.health = HealthMonitor(
             probes={"generator": generator.probe, "embedder": embedder.probe, "index": self.store.probe},
             models={"generator": settings.llm_model or settings.generator_model, "embedder": settings.embedder_model},
+            needed=settings.needed_parts,
         )
         self._parts = (generator, embedder)
         self._warming: asyncio.Task[None] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from answerbox import __version__
@@ -18,10 +18,14 @@ Probe = Callable[[], Awaitable[dict[str, Any]]]
 
 
 class HealthMonitor:
-    """`warm` is set from outside, once the models have been used for the first time."""
+    """`warm` is set from outside, once the models have been used for the first time.
 
-    def __init__(self, probes: dict[str, Probe], models: dict[str, str]) -> None:
+    Requests are taken while the `needed` parts work; what the others are for is left out of the answers.
+    """
+
+    def __init__(self, probes: dict[str, Probe], models: dict[str, str], needed: Collection[str]) -> None:
         self._probes = probes
+        self._needed = needed
         self._models = models
         self._last: dict[str, DependencyHealth] = {}
         self._asked = float("-inf")
@@ -29,7 +33,7 @@ class HealthMonitor:
         self.warm = False
 
     async def ready(self) -> bool:
-        return self.warm and all(part.ready for part in (await self._parts()).values())
+        return self.warm and all(part.ready for name, part in (await self._parts()).items() if name in self._needed)
 
     async def report(self) -> Health:
         parts = await self._parts()

@@ -42,7 +42,7 @@ async def stream_response(events: AsyncGenerator[Event, None], this: Exchange, h
         ClientGone
     """
     items: asyncio.Queue[Item] = asyncio.Queue(BUFFER)
-    pump = asyncio.create_task(_pump(events, items))
+    pump = asyncio.create_task(_pump(events, items, this))
     try:
         held = await this.run(_until_text(items, heartbeat_s))
     except BaseException:
@@ -52,9 +52,9 @@ async def stream_response(events: AsyncGenerator[Event, None], this: Exchange, h
     return StreamingResponse(frames, media_type="text/event-stream", headers=HEADERS)
 
 
-async def _pump(events: AsyncGenerator[Event, None], items: asyncio.Queue[Item]) -> None:
+async def _pump(events: AsyncGenerator[Event, None], items: asyncio.Queue[Item], this: Exchange) -> None:
     try:
-        async with aclosing(events):
+        async with this.while_open(), aclosing(events):
             async for event in events:
                 await items.put(event)
                 if isinstance(event, DoneEvent):

@@ -24,7 +24,7 @@ class Part:
 
 
 def monitor(warm: bool = True, **parts: Part) -> HealthMonitor:
-    found = HealthMonitor(dict(parts), {"generator": "m"})
+    found = HealthMonitor(dict(parts), {"generator": "m"}, needed=set(parts))
     found.warm = warm
     return found
 
@@ -46,6 +46,14 @@ async def test_the_status_follows_from_the_parts(
     assert (report.status, await found.ready()) == (status, ready)
     assert report.dependencies["generator"].ready
     assert report.dependencies["index"].ready == (failure is None)
+
+
+async def test_a_part_that_is_not_needed_does_not_turn_readiness_off() -> None:
+    parts = {"index": Part(), "embedder": Part(IndexUnavailable("down"))}
+    found = HealthMonitor(dict(parts), {}, needed={"index"})
+    found.warm = True
+    assert await found.ready()
+    assert (await found.report()).status == "degraded"
 
 
 async def test_a_part_that_is_down_says_its_code() -> None:

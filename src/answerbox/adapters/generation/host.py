@@ -32,7 +32,8 @@ NICENESS = 5
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which closes the connection
+    for number in (signal.SIGINT, signal.SIGTERM):  # they are for the parent, which closes the connection
+        signal.signal(number, signal.SIG_IGN)
     os.nice(NICENESS)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     connection: Connection[object, object] = Connection(int(sys.argv[1]))
