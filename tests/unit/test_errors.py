@@ -82,6 +82,7 @@ def test_only_failures_that_may_pass_are_retryable() -> None:
     assert retryable == {
         "unavailable",
         "not_ready",
+        "rate_limited",
         "overloaded",
         "generator_unavailable",
         "embedder_unavailable",

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 _DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
-_SPACED = re.compile(r"(?<!\d)\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?!\d)")
+_SPACED = re.compile(r"(?<!\d)(?<!\d[.,])\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?:[.,]\d+)?(?![.,]?\d)")
+_SPACE = re.compile(r"[ \u00a0\u202f]")
 _WORD = re.compile(r"[^\W\d_]+")
 
 # "One" and "один" are too often no numbers.
@@ -51,6 +52,7 @@ def _numbers(text: str) -> Iterator[str]:
 
 def _readings(number: str) -> set[str]:
     """A point or a comma parts thousands, or begins a fraction."""
+    number = _SPACE.sub("", number)
     first, *groups = re.split(r"\D", number)
     thousands = {first + "".join(groups)} if all(len(group) == 3 for group in groups) else set()
     return thousands | {number.replace(",", ".")}

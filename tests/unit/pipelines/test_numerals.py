@@ -20,6 +20,9 @@ from answerbox.pipelines.numerals import in_digits, numbers_borne
         pytest.param("20", "the 20th century", id="ordinal"),
         pytest.param("in 1889 300 came", "1889, 300", id="side-by-side"),
         pytest.param("12 300", "300 and 12", id="not-one-number"),
+        pytest.param("0 000.1", "0 000.1", id="spaces-and-a-fraction"),
+        pytest.param("1 234,5", "1234.5", id="spaced-fraction"),
+        pytest.param("5.1 000", "5.1 000", id="after-a-fraction"),
         pytest.param("none", "", id="no-number"),
     ],
 )
