@@ -99,6 +99,7 @@ class PayloadTooLarge(InvalidRequest):
 
 class BodyTimeout(InvalidRequest):
     code = "body_timeout"
+    retryable = True
 
 
 class PromptTooLong(InvalidRequest):
@@ -116,7 +117,7 @@ class Forbidden(AnswerboxError):
 
 
 class RateLimited(AnswerboxError):
-    """`extra["retry_after_s"]`: when there is room again, whole seconds."""
+    """`extra["retry_after_s"]`: when there is room again, whole seconds; of a rate also `limit` and `remaining`."""
 
     code = "rate_limited"
     retryable = True

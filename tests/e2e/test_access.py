@@ -183,6 +183,9 @@ def test_a_page_of_a_known_origin_may_call_and_read_problems(closed: Live) -> No
     assert (problem.status_code, problem.headers["access-control-allow-origin"]) == (401, ORIGIN)
     other = send(closed, "POST", "/llm_query", json=QUESTION, headers={"Origin": "https://evil.example"})
     assert "access-control-allow-origin" not in other.headers
+    refused = send(closed, "OPTIONS", "/llm_query", headers={**asks, "Origin": "https://evil.example"})
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    assert refused.headers["content-type"] == "application/problem+json"
 
 
 def test_the_command_line_sends_its_key(closed: Live, keys: Keys) -> None:

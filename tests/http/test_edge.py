@@ -116,6 +116,15 @@ async def test_only_json_is_taken(kind: str, status: int) -> None:
         assert call.problem()["code"] == "unsupported_media_type"
 
 
+async def test_a_content_type_that_stands_twice_is_refused() -> None:
+    inner = Inner()
+    call = Call("POST", "/llm_query", body=b"{}", headers={"content-type": "multipart/form-data; boundary=x"})
+    call._scope["headers"].append((b"content-type", b"application/json"))  # type: ignore[attr-defined]
+    await call.run(edge(inner))
+    assert (call.status, inner.bodies) == (415, [])
+    assert "twice" in call.problem()["detail"]
+
+
 async def test_a_get_needs_no_content_type() -> None:
     assert (await ask(Inner(), "GET", "/health", headers={"content-type": "text/plain"})).status == 200
 

@@ -83,6 +83,7 @@ def test_only_failures_that_may_pass_are_retryable() -> None:
         "unavailable",
         "not_ready",
         "rate_limited",
+        "body_timeout",
         "overloaded",
         "generator_unavailable",
         "embedder_unavailable",

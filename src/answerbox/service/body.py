@@ -8,6 +8,8 @@ from answerbox.errors import BodyTimeout, PayloadTooLarge
 from answerbox.service.asgi import Message, Receive
 from answerbox.service.exchange import ClientGone
 
+MOST_DIGITS = 18
+
 
 class Body:
     def __init__(self, receive: Receive, limit: int, silence_s: float) -> None:
@@ -22,18 +24,22 @@ class Body:
 
     def check_length(self, declared: bytes) -> None:
         """Raises: PayloadTooLarge."""
-        if declared.isdigit() and int(declared) > self._limit:
+        if declared.isdigit() and (len(declared) > MOST_DIGITS or int(declared) > self._limit):
             raise _too_large(self._limit)
 
-    async def read_all(self, limit_s: float) -> None:
-        """Raises: PayloadTooLarge, BodyTimeout, ClientGone."""
+    async def read_all(self, limit_s: float, told_s: float) -> None:
+        """Takes at most `limit_s`; `told_s` is the time that the caller knows of.
+
+        Raises:
+            PayloadTooLarge, BodyTimeout, ClientGone
+        """
         pieces = []
         try:
             async with asyncio.timeout(limit_s):
                 while not self._complete.is_set():
                     pieces.append((await self._piece())["body"])
         except TimeoutError:
-            raise _too_slow("completely", limit_s) from None
+            raise _too_slow("completely", told_s) from None
         self._held = {"type": "http.request", "body": b"".join(pieces), "more_body": False}
 
     async def next(self) -> Message:

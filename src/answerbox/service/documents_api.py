@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import bentoml
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -30,7 +30,7 @@ IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,128}")
 async def add_documents(request: Request) -> Response:
     """JSON with documents, or a form with files."""
     key = _idempotency_key(request)
-    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+    if exchange.current.get().is_form:
         work = _add_files(request, key)
     else:
         wanted = validated_json(DocumentsRequest, await request.body())
@@ -47,11 +47,10 @@ async def reindex(_: Request) -> Response:
 
 @friendly
 async def list_documents(request: Request) -> Response:
-    limit = request.query_params.get("limit", "50")
-    if not limit.isdigit() or not 1 <= int(limit) <= MAX_PAGE:
-        raise invalid_request([{"field": "limit", "message": f"a number from 1 to {MAX_PAGE}"}])
     user_id = _user(request, "limit", "after")
-    page = _service().store.documents(request.query_params.get("after"), int(limit), user_id)
+    given = request.query_params.get("limit")
+    limit = validated(_Page, {} if given is None else {"limit": given}).limit
+    page = _service().store.documents(request.query_params.get("after"), limit, user_id)
     return _json(await _within_deadline(page))
 
 
@@ -143,6 +142,10 @@ def _user(request: Request, *others: str) -> str | None:
         )
     asked = validated(_Reader, {"user_id": request.query_params.get("user_id")}).user_id
     return exchange.current.get().caller.speaks_for(asked)
+
+
+class _Page(Contract):
+    limit: int = Field(50, ge=1, le=MAX_PAGE)
 
 
 class _Reader(Contract):

@@ -17,10 +17,12 @@ from types import FrameType
 from typing import Any
 
 import bentoml
+from starlette.datastructures import Headers as StarletteHeaders
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 
-from answerbox.errors import AnswerboxError, InternalError, UnsupportedMediaType
-from answerbox.service import exchange
+from answerbox.errors import AnswerboxError, Forbidden, InternalError, RouteNotFound, UnsupportedMediaType
+from answerbox.service import exchange, problems
 from answerbox.service.asgi import App, Message, Receive, Scope, Send
 from answerbox.service.body import Body
 from answerbox.service.exchange import ClientGone, Exchange
@@ -33,7 +35,8 @@ from answerbox.validation import invalid_request
 log = logging.getLogger(__name__)
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
-SECONDS = re.compile(rb"[0-9]{1,6}(\.[0-9]{1,6})?")
+SECONDS = re.compile(rb"[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?")
+SHORTEST_S = 0.1
 CALLERS_HEADERS = ["Authorization", "X-API-Key", "X-Request-Id", "X-Request-Timeout", "Idempotency-Key", "Content-Type"]
 OUR_HEADERS = ["X-Request-Id", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"]
 
@@ -48,7 +51,7 @@ class EdgeService(bentoml.Service):  # type: ignore[misc]
             app.add_middleware(Edge, settings=settings)
             if settings.cors_origins:  # around the edge: a page may read problems too
                 app.add_middleware(
-                    CORSMiddleware,
+                    Cors,
                     allow_origins=settings.cors_origins,
                     allow_credentials=settings.cors_credentials,
                     allow_methods=["GET", "POST", "DELETE"],
@@ -68,15 +71,14 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            if scope["type"] == "lifespan":
-                self._close_in_time()
-                await self._app(scope, receive, send)
+            await self._other(scope, receive, send)
             return
         headers: Headers = dict(scope["headers"])
         id_ = _request_id(headers.get(b"x-request-id", b""))
         this = Exchange(id_, scope["path"], self._settings.request_timeout_s, closing=self._closing)
         reply = Reply(send, this, self._settings.reader_silence_s)
         try:
+            _check_once(scope, b"content-type")
             route, this.path_values = match(scope["method"], scope["path"])
             await self._let_in(scope, receive, reply, this, route, headers)
         except ClientGone:
@@ -86,6 +88,14 @@ class Edge:
         except Exception:
             log.exception("request %s failed", this.request_id)
             await reply.fail(InternalError("unexpected"))
+
+    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            self._close_in_time()
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            error = RouteNotFound("There are no WebSockets here.", hint="Streams are server-sent events.")
+            await problems.response(error, uuid.uuid4().hex, scope["path"])(scope, receive, send)
 
     def _close_in_time(self) -> None:
         """After a SIGTERM the server takes no more requests and waits for those that run: not for ever."""
@@ -116,7 +126,8 @@ class Edge:
 
     async def _body(self, receive: Receive, route: Route, headers: Headers, this: Exchange) -> Body:
         settings = self._settings
-        if route.takes_files and _kind(headers) == b"multipart/form-data":
+        this.is_form = route.takes_files and _kind(headers) == b"multipart/form-data"
+        if this.is_form:
             body = Body(receive, settings.max_upload_bytes, settings.body_silence_s)
             body.check_length(headers.get(b"content-length", b""))
             return body
@@ -124,7 +135,7 @@ class Edge:
             raise UnsupportedMediaType("The body must be JSON.", hint="Send Content-Type: application/json.")
         body = Body(receive, settings.max_body_bytes, settings.body_silence_s)
         body.check_length(headers.get(b"content-length", b""))
-        await body.read_all(this.remaining())
+        await body.read_all(this.remaining(), this.timeout_s)
         return body
 
     async def _pass(self, scope: Scope, body: Body, reply: Reply, this: Exchange, route: Route) -> None:
@@ -155,10 +166,29 @@ class Edge:
             return self._settings.request_timeout_s
         longest = self._settings.max_request_timeout_s
         seconds = float(given) if SECONDS.fullmatch(given) else math.nan
-        if not 0 < seconds <= longest:
-            bound = f"a number of seconds above 0, at most {longest:g}"
+        if not SHORTEST_S <= seconds <= longest:
+            bound = f"a number of seconds from {SHORTEST_S:g} to {longest:g}"
             raise invalid_request([{"field": "X-Request-Timeout", "message": bound}])
         return seconds
+
+
+def _check_once(scope: Scope, name: bytes) -> None:
+    """What stands twice, one part of the service could read and another not. Raises: UnsupportedMediaType."""
+    if sum(header == name for header, _ in scope["headers"]) > 1:
+        raise UnsupportedMediaType(f"The header {name.decode()} stands twice.", hint="Send it once.")
+
+
+class Cors(CORSMiddleware):
+    """Its refusals have the one shape, too."""
+
+    def preflight_response(self, request_headers: StarletteHeaders) -> Response:
+        response = super().preflight_response(request_headers)
+        if response.status_code < 400:
+            return response
+        error = Forbidden(
+            "Pages of this origin may not call the service like this.", hint="See ANSWERBOX_CORS_ORIGINS."
+        )
+        return problems.response(error, uuid.uuid4().hex, "*")
 
 
 def _kind(headers: Headers) -> bytes:

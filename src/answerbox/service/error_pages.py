@@ -142,8 +142,7 @@ ADVICE: dict[type[AnswerboxError], Advice] = {
         "one only to repeat the same body.",
     ),
     errors.Unavailable: Advice(
-        "A part of the service is down and none of the closer codes below says which, for example while the service "
-        "is closing.",
+        "A part of the service is down, and none of the closer codes below says which.",
         f"{AGAIN} `GET /health` says which part is down.",
     ),
     errors.NotReady: Advice(
@@ -177,8 +176,8 @@ ADVICE: dict[type[AnswerboxError], Advice] = {
         f"{AGAIN} look at the service's log.",
     ),
     errors.IndexUnavailable: Advice(
-        "The documents cannot be read or written: their service is down, they could not be opened, or the disk is "
-        "full. `detail` says what is known.",
+        "The documents cannot be read or written: their service is down or does not answer in time, they could not be "
+        "opened, or the disk is full. `detail` says what is known.",
         f"{AGAIN} look at the disk of {_variable('data_dir')} and the service's log.",
     ),
     errors.BadUpstream: Advice(

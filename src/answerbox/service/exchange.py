@@ -33,6 +33,7 @@ class Exchange:
     timeout_s: float
     caller: Caller = ANYBODY
     tokens: int = 0
+    is_form: bool = False
     began: float = field(default_factory=time.monotonic)
     path_values: dict[str, str] = field(default_factory=dict)
     disconnected: asyncio.Event = field(default_factory=asyncio.Event)

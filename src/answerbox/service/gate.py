@@ -64,7 +64,7 @@ class Gate:
             raise RateLimited(
                 f"The key {key.name!r} has had its {limit} requests of a minute.",
                 hint=f"Wait {window.reset_s} s.",
-                extra={"limit": limit, "retry_after_s": window.reset_s, "window": window},
+                extra={"limit": limit, "remaining": window.remaining, "retry_after_s": window.reset_s},
             )
         return window
 

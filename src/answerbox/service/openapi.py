@@ -8,10 +8,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from answerbox import __version__, contracts
+from answerbox.service.edge import SHORTEST_S
 from answerbox.service.problems import MEDIA_TYPE
 from answerbox.service.routes import ROUTES
 
@@ -73,8 +74,19 @@ TIMEOUT = {
     "name": "X-Request-Timeout",
     "in": "header",
     "description": "The deadline of the request, in seconds; 500 at most, or what the operator has set.",
-    "schema": {"type": "number", "exclusiveMinimum": 0, "maximum": 500},
+    "schema": {"type": "number", "minimum": SHORTEST_S, "maximum": 500},
 }
+KEY = {"type": "string", "pattern": "^[!-~]{1,128}$"}
+NAMES = ["meta", "step", "token", "correction", "citation", "done", "error"]
+EVENT = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"enum": NAMES},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
+"""One of the stream's events; OpenAPI 3.1 has no way to say that there are many."""
 EVENTS = (
     "Server-sent events. Each has a name (`event:`) and JSON (`data:`): `meta` (MetaEvent), `step` (StepEvent), "
     "`token` (TokenEvent), `correction` (CorrectionEvent: the answer in place of the tokens), `citation` "
@@ -104,7 +116,7 @@ def _paths() -> dict[str, Any]:
         "name": "user_id",
         "in": "query",
         "description": "Whose document; without it, one that is nobody's.",
-        "schema": {"type": "string"},
+        "schema": TypeAdapter(contracts.Identifier).json_schema(),
     }
     document: list[dict[str, Any]] = [
         {"name": "document_id", "in": "path", "required": True, "schema": {"type": "string"}},
@@ -207,16 +219,21 @@ def _documents() -> dict[str, Any]:
         "required": ["files"],
         "properties": {
             "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
-            "metadata": {"type": "string", "description": "A JSON object, for all files."},
-            "language": {"type": "string"},
-            "user_id": {"type": "string"},
+            "metadata": {
+                "type": "object",
+                "maxProperties": 32,
+                "propertyNames": TypeAdapter(contracts.Key).json_schema(),
+                "additionalProperties": {"type": ["string", "number", "boolean"], "maxLength": 1_000},
+                "description": "As JSON; for all files.",
+            },
+            "language": TypeAdapter(contracts.Language).json_schema(),
+            "user_id": TypeAdapter(contracts.Identifier).json_schema(),
         },
+        "additionalProperties": False,
     }
     found["requestBody"]["content"]["multipart/form-data"] = {"schema": form}
     repeat = "The same key with the same body is the same job: a request may be repeated safely."
-    found["parameters"] = [
-        {"name": "Idempotency-Key", "in": "header", "description": repeat, "schema": {"type": "string"}}
-    ]
+    found["parameters"] = [{"name": "Idempotency-Key", "in": "header", "description": repeat, "schema": KEY}]
     found["responses"]["409"] = _problem(409)
     return found
 
@@ -225,7 +242,7 @@ def _stream(summary: str, request: str) -> dict[str, Any]:
     found = _post(summary, request, {200: None})
     found["responses"]["200"] = {
         "description": EVENTS,
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": EVENT}},
     }
     return found
 

@@ -51,6 +51,8 @@ STATUS: dict[type[AnswerboxError], int] = {
     errors.DataFolderBusy: 500,
     errors.InternalError: 500,
 }
+TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+"""As in RFC 9110; Python has these only since 3.13."""
 INTERNAL_DETAIL = "Something went wrong in the service. Its log has the details under this request_id."
 
 
@@ -71,7 +73,7 @@ def problem(error: AnswerboxError, request_id: str, path: str) -> dict[str, Any]
     inside = status == 500
     found = Problem(
         type=f"urn:answerbox:problem:{'internal' if inside else error.code}",
-        title=HTTPStatus(status).phrase,
+        title=TITLES.get(status) or HTTPStatus(status).phrase,
         status=status,
         detail=INTERNAL_DETAIL if inside else error.message,
         instance=path,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from answerbox.adapters.rate_limits import Window
-from answerbox.errors import AnswerboxError
+from answerbox.errors import AnswerboxError, RateLimited
 from answerbox.service import problems
 from answerbox.service.asgi import Message, Send
 from answerbox.service.exchange import ClientGone, Exchange
@@ -61,7 +61,8 @@ class Reply:
         if self.started:
             raise error
         problems.log_bug(error, self._this.request_id)
-        self.window = error.extra.get("window", self.window)
+        if isinstance(error, RateLimited) and "remaining" in error.extra:
+            self.window = Window(error.extra["limit"], error.extra["remaining"], error.extra["retry_after_s"])
         response = problems.response(error, self._this.request_id, self._this.path)
         self._held = None
         await response({"type": "http"}, _nothing, self.send)

@@ -63,6 +63,9 @@ def _about(form: FormData) -> _About:
     if unknown:
         message = f"there is no such field; there are {', '.join(FIELDS)}"
         raise invalid_request([{"field": name, "message": message} for name in unknown])
+    as_files = [name for name in FIELDS[1:] if isinstance(form.get(name), UploadFile)]
+    if as_files:
+        raise invalid_request([{"field": name, "message": "is a file; send it as a field"} for name in as_files])
     said: dict[str, Any] = {name: value for name, value in form.items() if name in FIELDS[2:]}
     metadata = form.get("metadata")
     if isinstance(metadata, str):
