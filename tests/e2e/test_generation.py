@@ -111,11 +111,15 @@ def test_a_stream_that_is_refused_has_its_status(tight: Live) -> None:
 def test_one_users_flood_does_not_starve_another(tight: Live) -> None:
     stop = threading.Event()
 
-    def flood() -> None:
-        while not stop.is_set():
-            asyncio.run(ask_all(tight, [body(user="flood") for _ in range(40)]))
+    async def ask_again_and_again() -> None:
+        async with httpx.AsyncClient(base_url=tight.url, timeout=120) as client:
+            while not stop.is_set():
+                await client.post("/llm_query", json=body(user="flood"))
 
-    flooding = threading.Thread(target=flood)
+    async def flood() -> None:
+        await asyncio.gather(*(ask_again_and_again() for _ in range(30)))
+
+    flooding = threading.Thread(target=lambda: asyncio.run(flood()))
     flooding.start()
     try:
         wait_until(lambda: detail(tight)["waiting"] > 5, 10, "the line is full")
