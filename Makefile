@@ -7,7 +7,7 @@ export BENTOML_DO_NOT_TRACK ?= true
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev models serve test check format openapi lock bento calibrate eval bench soak quality crashes scale clean
+.PHONY: help setup setup-dev models serve test check format openapi lock bento calibrate eval bench soak quality faults crashes scale clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -61,6 +61,9 @@ soak: setup-dev models ## Two minutes of four times the load it can carry, into 
 
 quality: setup-dev models ## What the engines cost in quality, into docs/quality.md
 	@$(BIN)/python -m benchmarks.quality
+
+faults: setup-dev models ## What clients are told while a part hangs or dies, into docs/reliability.md
+	@$(BIN)/python -m benchmarks.faults
 
 crashes: setup-dev models ## 70 times kill -9 during ingestion, into docs/crashes.md: a quarter of an hour
 	@$(BIN)/python -m benchmarks.crashes
