@@ -147,9 +147,9 @@ def page(rows: list[Row]) -> str:
 
 Made by `make faults` on {datetime.now(UTC):%Y-%m-%d}, Answerbox {__version__}, {description()}.
 {CLIENTS} clients search without a break (`POST /search`, both halves) while a part is killed or hangs. The models are
-the doubles, so a start is that of the processes; loading weights comes on top. `degraded`: 200, by words alone, and said
-so. 503 has a `Retry-After`. A name that ends in `Error` is a connection that broke. "As usual" (ready, and a search gives
-both halves) is counted from the end of the fault.
+the doubles, so a start is that of the processes; loading weights comes on top. `degraded`: 200, by words alone, and
+said so. 503 has a `Retry-After`. A name that ends in `Error` is a connection that broke. "As usual" (ready, and a
+search gives both halves) is counted from the end of the fault.
 How: `benchmarks/faults.py`; the same promises are tested in `tests/e2e/test_faults.py` and `test_stopping.py`.
 
 | fault | the clients were told | slowest answer, s | as usual after, s |
