@@ -7,7 +7,7 @@ export BENTOML_DO_NOT_TRACK ?= true
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev models serve test check format openapi lock bento calibrate eval bench soak quality faults crashes scale clean
+.PHONY: help setup setup-dev models serve test check format openapi docs lock bento calibrate eval bench soak quality faults crashes scale clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,11 @@ format: setup-dev ## Format the code
 
 openapi: setup ## Write docs/openapi.json anew
 	@$(BIN)/answerbox openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
+
+docs: openapi ## Write the pages that are made from the code anew
+	@$(BIN)/python -m answerbox.service.error_pages > docs/errors.md.new && mv docs/errors.md.new docs/errors.md
+	@$(BIN)/python -m answerbox.cli.configuration > docs/configuration.md.new \
+		&& mv docs/configuration.md.new docs/configuration.md
 
 lock: setup ## Write requirements.txt anew
 	@$(BIN)/python scripts/lock.py

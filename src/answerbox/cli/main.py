@@ -116,6 +116,18 @@ def evaluate(
 
 
 @app.command()
+def doctor(
+    host: Annotated[str, typer.Option(envvar="HOST", help="Where it will serve.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="PORT", min=1, max=65535)] = 3000,
+    json_: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,
+) -> None:
+    """Check the machine and the settings, and say what to do; exit code 1 for any failure."""
+    from answerbox.cli.doctor import run
+
+    raise typer.Exit(run(host, port, json_, out))
+
+
+@app.command()
 def openapi() -> None:
     """Print the OpenAPI document."""
     from answerbox.service.openapi import openapi as document
