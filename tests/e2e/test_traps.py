@@ -9,10 +9,10 @@ import signal
 import threading
 
 import httpx
-import psutil
 
 from answerbox.cli.client import events
 from tests.live import Live, wait_until
+from tests.load import worker
 
 BURST = 500
 LONG_WORDS = 3_300
@@ -95,7 +95,7 @@ def test_a_caller_who_hangs_up_before_the_answer_ends_the_generation(fakes: Live
 
 
 def test_readiness_answers_in_time_while_a_part_hangs(fakes: Live) -> None:
-    embedder = _worker(fakes, "Embedder")
+    embedder = worker(fakes, "Embedder")
     os.kill(embedder, signal.SIGSTOP)
     try:
         response = wait_until(
@@ -111,7 +111,7 @@ def test_readiness_answers_in_time_while_a_part_hangs(fakes: Live) -> None:
 
 
 def test_a_killed_worker_comes_back_and_calls_work_again(fakes: Live) -> None:
-    os.kill(_worker(fakes, "Generator"), signal.SIGKILL)
+    os.kill(worker(fakes, "Generator"), signal.SIGKILL)
 
     def works() -> bool:
         answer = fakes.post("/llm_query", {"question": "are you there"})
@@ -119,14 +119,6 @@ def test_a_killed_worker_comes_back_and_calls_work_again(fakes: Live) -> None:
         return answer.status_code == 200
 
     wait_until(works, 60, "the language model is back")
-
-
-def _worker(live: Live, name: str) -> int:
-    for child in psutil.Process(live.process.pid).children(recursive=True):
-        line = child.cmdline()
-        if "--service-name" in line and line[line.index("--service-name") + 1] == name:
-            return int(child.pid)
-    raise AssertionError(f"no worker of {name}")
 
 
 def test_paths_and_ids_make_no_series_in_the_metrics(fakes: Live) -> None:

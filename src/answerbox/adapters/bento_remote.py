@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -86,9 +86,9 @@ class RemoteReranker:
 
     async def score(self, question: str, texts: Sequence[str]) -> list[float]:
         async with self._places:
-            with self._breaker.around(), in_time(self._timeout_s, RerankerUnavailable) as limit:
+            with self._breaker.around():
                 arguments = {"question": question, "texts": list(texts)}
-                async with limit:
+                async with in_time(self._timeout_s, RerankerUnavailable):
                     scores: list[float] = await call_service(self._service, "score", RerankerUnavailable, **arguments)
         return scores
 
@@ -110,8 +110,8 @@ class RemoteDocumentStore:
 
     async def search(self, query: SearchQuery) -> SearchResult:
         async with self._places:
-            with self._breaker.around(), in_time(self._timeout_s, IndexUnavailable) as limit:
-                async with limit:
+            with self._breaker.around():
+                async with in_time(self._timeout_s, IndexUnavailable):
                     found = await call_service(self._service, "search", IndexUnavailable, query=query.to_wire())
         return SearchResult(
             sources=[Source.model_validate(hit) for hit in found["sources"]],
@@ -157,12 +157,12 @@ class RemoteDocumentStore:
             return await call_service(self._service, method, IndexUnavailable, **arguments)
 
 
-@contextmanager
-def in_time(seconds: float, down: type[Unavailable]) -> Iterator[asyncio.Timeout]:
-    """Gives the limit to enter; that it was passed is told as an error of ours."""
-    limit = asyncio.timeout(seconds)
+@asynccontextmanager
+async def in_time(seconds: float, down: type[Unavailable]) -> AsyncIterator[None]:
+    """Bounds the block; that the time was up is told as an error of ours."""
     try:
-        yield limit
+        async with asyncio.timeout(seconds) as limit:
+            yield
     except TimeoutError as exc:
         if not limit.expired():
             raise

@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage, Storage
 from limits.aio.strategies import FixedWindowRateLimiter, RateLimiter, SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
 from limits.storage import storage_from_string
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -39,28 +43,23 @@ class RateLimits:
     async def request(self, key: str, per_minute: int) -> tuple[bool, Window]:
         """Counts a request, unless there were too many; whether it may go on."""
         item = RateLimitItemPerMinute(per_minute)
-        try:
-            return await self._shared.request(item, key)
-        except StorageError as exc:
-            self._tell(exc)
-            return await self._own.request(item, key)
+        return await self._counted(lambda counters: counters.request(item, key))
 
     async def tokens_left(self, key: str, per_day: int) -> Window:
         item = RateLimitItemPerDay(per_day)
-        try:
-            return await self._shared.left(item, key)
-        except StorageError as exc:
-            self._tell(exc)
-            return await self._own.left(item, key)
+        return await self._counted(lambda counters: counters.left(item, key))
 
     async def spend(self, key: str, per_day: int, tokens: int) -> None:
         """Counts tokens, also beyond the bound."""
         item = RateLimitItemPerDay(per_day)
+        await self._counted(lambda counters: counters.spend(item, key, tokens))
+
+    async def _counted(self, work: Callable[[_Counters], Awaitable[T]]) -> T:
         try:
-            await self._shared.spend(item, key, tokens)
+            return await work(self._shared)
         except StorageError as exc:
             self._tell(exc)
-            await self._own.spend(item, key, tokens)
+            return await work(self._own)
 
     def _tell(self, exc: StorageError) -> None:
         if time.monotonic() - self._told > QUIET_S:
