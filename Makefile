@@ -7,7 +7,7 @@ export BENTOML_DO_NOT_TRACK ?= true
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev models serve test check format openapi docs lock bento calibrate eval bench soak quality faults crashes scale clean
+.PHONY: help setup setup-dev models serve test check format openapi docs audit lock bento calibrate eval bench soak quality faults crashes scale clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ docs: openapi ## Write the pages that are made from the code anew
 	@$(BIN)/python -m answerbox.cli.configuration > docs/configuration.md.new \
 		&& mv docs/configuration.md.new docs/configuration.md
 
+audit: setup ## Known faults of what is installed; asks the network
+	@scripts/audit
+
 lock: setup ## Write requirements.txt anew
 	@$(BIN)/python scripts/lock.py
 
@@ -77,4 +80,4 @@ scale: setup-dev models ## A hundred thousand passages, into docs/scale.md: half
 	@$(BIN)/python -m benchmarks.scale
 
 clean: ## Remove what was installed and stored here
-	rm -rf .venv .venv.old .venv-bench var
+	rm -rf .venv .venv.old .venv-bench .venv-audit var

@@ -11,20 +11,31 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from answerbox.errors import AnswerboxError, NotReady, Overloaded, Unavailable, from_wire
+from answerbox.errors import AnswerboxError, DeadlineExceeded, NotReady, Overloaded, Unavailable, from_wire
 
 FAILURES = 3
 """In a row; then the part rests."""
 REST_S = 5.0
 
 
+def _always(_: Unavailable) -> bool:
+    return True
+
+
 class Breaker:
+    """`counts` says which failures are the part's own; one request that it refuses is not."""
+
     def __init__(
-        self, failures: int = FAILURES, rest_s: float = REST_S, clock: Callable[[], float] = time.monotonic
+        self,
+        failures: int = FAILURES,
+        rest_s: float = REST_S,
+        clock: Callable[[], float] = time.monotonic,
+        counts: Callable[[Unavailable], bool] = _always,
     ) -> None:
         self._failures = failures
         self._rest_s = rest_s
         self._clock = clock
+        self._counts = counts
         self._in_a_row = 0
         self._rests_until = 0.0
         self._trying = False
@@ -45,8 +56,10 @@ class Breaker:
         try:
             yield
         except Unavailable as exc:
-            if not isinstance(exc, NotReady | Overloaded):  # it works, and says so
+            if not isinstance(exc, NotReady | Overloaded) and self._counts(exc):  # else it works, and says so
                 self._failed(exc)
+            raise
+        except DeadlineExceeded:  # of a request; tells nothing of the part
             raise
         except AnswerboxError:
             self._in_a_row = 0

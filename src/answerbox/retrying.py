@@ -1,19 +1,68 @@
-"""How an idempotent step is done again where a part was unavailable: exponential backoff with full jitter."""
+"""How an idempotent step is done again where a part was unavailable: exponential backoff with full jitter.
+
+A part that fails everybody must not get three times the calls just then, so what is done again has a budget.
+"""
 
 from __future__ import annotations
 
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_before_delay,
+    wait_random_exponential,
+)
+from tenacity.stop import stop_base
 
 from answerbox.errors import Unavailable
 
 ATTEMPTS = 3
+SHARE = 0.1
+"""Of the calls, as many may be done again ..."""
+AT_ONCE = 10.0
+"""... and so many beyond, saved up in better times."""
 
 
-def retrying() -> AsyncRetrying:
-    """For `async for attempt in retrying()`; raises the last Unavailable where none was the last."""
+class RetryBudget(stop_base):
+    """What may be done again of the calls of one part; each process has its own.
+
+    The idea is Finagle's: https://twitter.github.io/finagle/guide/Clients.html#retries
+    """
+
+    def __init__(self, share: float = SHARE, at_once: float = AT_ONCE) -> None:
+        self._share = share
+        self._at_once = at_once
+        self._left = at_once
+
+    def called(self) -> None:
+        """A call is made for the first time, which earns a share of another."""
+        self._left = min(self._at_once, self._left + self._share)
+
+    def __call__(self, retry_state: RetryCallState) -> bool:  # noqa: ARG002
+        """Takes one from what is left; whether there was none, so that tenacity stops."""
+        if self._left < 1:
+            return True
+        self._left -= 1
+        return False
+
+
+def retrying(
+    budget: RetryBudget,
+    errors: tuple[type[Exception], ...] = (Unavailable,),
+    within_s: float = math.inf,
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> AsyncRetrying:
+    """For `async for attempt in retrying(budget)`; raises the last of `errors` that it got."""
+    budget.called()
     return AsyncRetrying(
-        retry=retry_if_exception_type(Unavailable),
-        stop=stop_after_attempt(ATTEMPTS),
+        retry=retry_if_exception_type(errors),
+        stop=stop_after_attempt(ATTEMPTS) | stop_before_delay(within_s) | budget,
         wait=wait_random_exponential(multiplier=0.1, max=1.0),
+        sleep=pause,
         reraise=True,
     )

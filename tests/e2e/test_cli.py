@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.live import BIN, Live, free_port, home_with_models, wait_until
+from tests.load import worker
 
 READY_S = 180.0
 STOP_S = 20.0
@@ -286,6 +287,15 @@ def test_a_killed_bentoml_ends_the_command_with_a_clear_line(tmp_path: Path) -> 
         assert process.wait(STOP_S) == 1
         assert marked(tmp_path) == []
     assert log.read_text().splitlines()[-1].startswith("answerbox: `bentoml serve` was ended by SIGKILL")
+
+
+def test_in_a_container_a_dead_worker_ends_the_command(tmp_path: Path) -> None:
+    with serve(tmp_path, BENTOML_CONTAINERIZED="true", ANSWERBOX_GATEWAY_WORKERS="2") as (process, log):
+        wait_until_ready(process, log)
+        os.kill(worker(Live("", process, log, tmp_path), "Answerbox"), signal.SIGKILL)
+        assert process.wait(STOP_S) == 1
+        assert marked(tmp_path) == []
+    assert log.read_text().splitlines()[-1].startswith("answerbox: A part of the service has died")
 
 
 def test_a_service_that_cannot_start_ends_with_a_clear_line(tmp_path: Path) -> None:

@@ -7,7 +7,15 @@ import asyncio
 import pytest
 
 from answerbox.breaker import Breaker
-from answerbox.errors import AnswerboxError, DocumentNotFound, IndexUnavailable, NotReady, Overloaded
+from answerbox.errors import (
+    AnswerboxError,
+    DeadlineExceeded,
+    DocumentNotFound,
+    IndexUnavailable,
+    NotReady,
+    Overloaded,
+    Unavailable,
+)
 
 
 class Clock:
@@ -121,3 +129,23 @@ def test_a_cancelled_call_says_nothing_of_the_part(part: Part, clock: Clock) -> 
     part.error = None
     part()
     assert not part.breaker.is_open
+
+
+def test_a_requests_own_deadline_says_nothing_of_the_part(part: Part) -> None:
+    part.error = IndexUnavailable("down")
+    part.fails(2)
+    part.error = DeadlineExceeded("too late")
+    part.fails()
+    part.error = IndexUnavailable("down")
+    part.fails()
+    assert part.breaker.is_open
+
+
+def test_a_failure_that_does_not_count_leaves_the_way_open(clock: Clock) -> None:
+    def counts(exc: Unavailable) -> bool:
+        return exc.message == "down"
+
+    part = Part(Breaker(clock=clock, counts=counts))
+    part.error = IndexUnavailable("refused")
+    part.fails(9)
+    assert part.calls == 9

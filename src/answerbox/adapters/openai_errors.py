@@ -81,11 +81,17 @@ def translated(exc: Exception, request: GenerationRequest | None = None) -> Answ
     return error(message)
 
 
+def is_down(exc: AnswerboxError) -> bool:
+    """Whether a failure that was translated is the server's, and not about one request or one key."""
+    status = _status(exc.__cause__)
+    return status is None or status >= 500
+
+
 def overloaded(message: str, seconds: int = RETRY_AFTER_S) -> Overloaded:
     return Overloaded(message, hint=f"Try again in {seconds} s.", extra={"retry_after_s": seconds})
 
 
-def _status(exc: Exception) -> int | None:
+def _status(exc: BaseException | None) -> int | None:
     return exc.status_code if isinstance(exc, openai.APIStatusError) else None
 
 

@@ -17,18 +17,20 @@ import httpx2
 import openai
 from openai.types.chat import ChatCompletionChunk
 from pydantic import BaseModel, ValidationError
-from tenacity import (
-    AsyncRetrying,
-    retry_if_exception_type,
-    stop_after_attempt,
-    stop_before_delay,
-    wait_random_exponential,
-)
 
 from answerbox.adapters.generation.stop_strings import StopStrings
-from answerbox.adapters.openai_errors import CONNECTION_ERRORS, NONSENSE, VENDOR_ERRORS, overloaded, translated
+from answerbox.adapters.openai_errors import (
+    CONNECTION_ERRORS,
+    NONSENSE,
+    VENDOR_ERRORS,
+    is_down,
+    overloaded,
+    translated,
+)
+from answerbox.breaker import Breaker
 from answerbox.errors import AnswerboxError, BadUpstream, DeadlineExceeded, GeneratorUnavailable
 from answerbox.ports import Finish, GenerationRequest, GeneratorInfo, Piece
+from answerbox.retrying import RetryBudget, retrying
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -37,7 +39,6 @@ _Stream: TypeAlias = openai.AsyncStream[ChatCompletionChunk]
 CUT = "The language model stopped in the middle of an answer."
 CLOSED = "The connection to the language model's server is closed."
 
-ATTEMPTS = 3
 TAIL_S = 1.0
 """Longest wait for the usage after the last token: a server that forgets to hang up costs no more."""
 SPARE_CONNECTIONS = 16
@@ -110,6 +111,8 @@ class OpenAIGenerator:
         self._concurrency = concurrency
         self._calls: set[_Call] = set()
         self._info: GeneratorInfo | None = None
+        self._breaker = Breaker(counts=is_down)
+        self._retries = RetryBudget()
         self._short = openai.Timeout(silence_timeout_s, connect=connect_timeout_s)
         limits = httpx2.Limits(max_connections=concurrency + SPARE_CONNECTIONS)
         self._client = openai.AsyncOpenAI(
@@ -166,14 +169,9 @@ class OpenAIGenerator:
 
     async def _first(self, call: _Call) -> str | None:
         """The first text. Until it is there nobody has seen anything, so a connection that fails is tried again."""
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(CONNECTION_ERRORS),
-            stop=stop_after_attempt(ATTEMPTS) | stop_before_delay(call.request.timeout_s or math.inf),
-            wait=wait_random_exponential(multiplier=0.1, max=1.0),
-            sleep=call.pause,
-            reraise=True,
-        )
-        text: str | None = await retrying(call.open, lambda: self._create(call.request))
+        again = retrying(self._retries, CONNECTION_ERRORS, call.request.timeout_s or math.inf, call.pause)
+        with self._breaker.around(), self._translating(call.request):
+            text: str | None = await again(call.open, lambda: self._create(call.request))
         return text
 
     async def _create(self, request: GenerationRequest) -> _Stream:

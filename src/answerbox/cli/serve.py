@@ -31,6 +31,7 @@ STOP_WAIT_S = 3.0
 STOP_SPARE_S = 15.0
 """Beyond what running requests are given, before force is used."""
 DEATHS = 2  # BentoML replaces a worker that dies, for ever; after so many the start has failed
+CONTAINER = ("BENTOML_CONTAINERIZED", "BENTOCLOUD_DEPLOYMENT_URL")  # by which BentoML tells that it runs in one
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 EXAMPLE = """  curl -s {url}/llm_query -H 'Content-Type: application/json' -d '{{"question": "What is HTTP?"}}'"""
 
@@ -48,8 +49,7 @@ def run(host: str, port: int, target: str, open_: bool) -> NoReturn:
     with _bentoml(target, host, port, settings.shutdown_s + STOP_SPARE_S) as child:
         _wait_until_ready(child, url)
         typer.echo(f"Answerbox is ready: {url}\n{EXAMPLE.format(url=url)}")
-        child.wait()
-        raise _ended(child)
+        raise _watched(child)
 
 
 def check(settings: Settings, host: str, port: int) -> None:
@@ -163,6 +163,23 @@ def _wait_until_ready(child: subprocess.Popen[bytes], url: str) -> None:
                 said = missing
         time.sleep(POLL_S)
     raise _ended(child)
+
+
+def _watched(child: subprocess.Popen[bytes]) -> SetupError:
+    """How the service ended.
+
+    In a container BentoML replaces no worker that dies: then the service must end as a whole, so that the platform
+    starts it anew.
+    """
+    if not any(name in os.environ for name in CONTAINER):
+        child.wait()
+        return _ended(child)
+    workers = _children(child.pid)
+    while child.poll() is None:
+        if workers - _children(child.pid):
+            return SetupError("A part of the service has died, and in a container none takes its place.")
+        time.sleep(POLL_S)
+    return _ended(child)
 
 
 def _missing_at(url: str) -> list[str]:

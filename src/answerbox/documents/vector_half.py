@@ -19,7 +19,7 @@ from answerbox.errors import AnswerboxError, EmbedderUnavailable, IndexUnavailab
 from answerbox.filters import Filter
 from answerbox.ledger import Ledger, StoredChunk
 from answerbox.ports import Chunk, Embedder, EmbedderInfo, TextKind, Vector, VectorStore, VectorStores
-from answerbox.retrying import retrying
+from answerbox.retrying import RetryBudget, retrying
 from answerbox.text import language_of
 
 log = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ class VectorHalf:
         self.model = ""
         self._patience_s = patience_s
         self._breaker = Breaker()
+        self._retries = RetryBudget()
         self.writing = asyncio.Lock()
         """Held while vectors and ledger are brought from one state to the next."""
 
@@ -135,7 +136,7 @@ class VectorHalf:
         with self._breaker.around():
             try:
                 async with asyncio.timeout(self._patience_s):
-                    async for attempt in retrying():
+                    async for attempt in retrying(self._retries):
                         with attempt:
                             return await self._embedded(text)
             except TimeoutError as exc:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from answerbox.contracts import Step
 from answerbox.pipelines.deadline import Deadline
-from answerbox.retrying import retrying
+from answerbox.retrying import RetryBudget, retrying
 
 T = TypeVar("T")
 
@@ -45,11 +45,11 @@ class RequestContext:
         """Records what a part says that it did; its own clock began at `began_ms`."""
         self.steps += [step.model_copy(update={"start_ms": round(began_ms + step.start_ms, 1)}) for step in steps]
 
-    async def again(self, step: Step, work: Callable[[], Awaitable[T]]) -> T:
+    async def again(self, step: Step, budget: RetryBudget, work: Callable[[], Awaitable[T]]) -> T:
         """Runs an idempotent step, again where a part was unavailable, never past the deadline."""
 
         async def attempts() -> T:
-            async for attempt in retrying():
+            async for attempt in retrying(budget):
                 with attempt:
                     step.retries = attempt.retry_state.attempt_number - 1
                     return await work()

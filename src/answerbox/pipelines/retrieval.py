@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from answerbox.contracts import SearchMode, Source
 from answerbox.errors import RerankerUnavailable
 from answerbox.pipelines.context import RequestContext
 from answerbox.ports import DocumentStore, Reranker, SearchQuery
+from answerbox.retrying import RetryBudget
 
 RERANKER = "reranker"
 """What `degraded` names."""
@@ -28,6 +29,8 @@ class Found:
 class Retriever:
     store: DocumentStore
     reranker: Reranker | None = None
+    _searches: RetryBudget = field(default_factory=RetryBudget, init=False)
+    _rankings: RetryBudget = field(default_factory=RetryBudget, init=False)
 
     async def retrieve(
         self,
@@ -54,7 +57,7 @@ class Retriever:
             mode=mode,
         )
         with context.step("search") as step:
-            result = await context.again(step, lambda: self.store.search(query))
+            result = await context.again(step, self._searches, lambda: self.store.search(query))
             context.took(result.steps, step.start_ms)
         for part in result.degraded:
             context.degrade(part)
@@ -69,7 +72,7 @@ class Retriever:
         with context.step("rerank") as step:
             try:
                 texts = [source.text for source in sources]
-                scores = await context.again(step, lambda: reranker.score(text, texts))
+                scores = await context.again(step, self._rankings, lambda: reranker.score(text, texts))
             except RerankerUnavailable:
                 context.degrade(RERANKER)
                 return sources

@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 
 from answerbox.adapters.openai_generator import OpenAIGenerator
+from answerbox.breaker import FAILURES
 from answerbox.errors import AnswerboxError, DeadlineExceeded, GeneratorUnavailable, Overloaded
 from answerbox.ports import Finish, GenerationRequest, Message, Piece
 from tests.doubles import until
@@ -184,6 +185,27 @@ async def test_after_three_attempts_the_server_is_unavailable(server: OpenAIServ
     with pytest.raises(GeneratorUnavailable):
         await run(generator)
     assert len(server.asked) == 3
+
+
+async def test_a_server_that_keeps_failing_is_left_alone_for_a_while(
+    server: OpenAIServer, generator: OpenAIGenerator
+) -> None:
+    server.answer = Answer(status=500)
+    for _ in range(FAILURES + 5):
+        with pytest.raises(GeneratorUnavailable) as caught:
+            await run(generator)
+    assert len(server.asked) == FAILURES
+    assert caught.value.extra["retry_after_s"] >= 1
+
+
+async def test_requests_that_the_server_refuses_do_not_close_the_way_for_others(
+    server: OpenAIServer, generator: OpenAIGenerator
+) -> None:
+    server.answers = [Answer(status=400)] * (FAILURES + 5)
+    for _ in range(FAILURES + 5):
+        with pytest.raises(GeneratorUnavailable):
+            await run(generator)
+    assert (await run(generator))[1].reason == "stop"
 
 
 async def test_a_connection_that_breaks_after_the_last_token_breaks_no_answer(

@@ -13,7 +13,7 @@ from answerbox.errors import (
     Overloaded,
 )
 from answerbox.pipelines.context import RequestContext
-from answerbox.retrying import ATTEMPTS
+from answerbox.retrying import ATTEMPTS, RetryBudget
 
 
 class Work:
@@ -54,28 +54,46 @@ def test_a_step_that_fails_is_recorded_too() -> None:
 async def test_an_unavailable_part_is_asked_again_and_counted(failures: list[AnswerboxError]) -> None:
     context, work, count = RequestContext("r1", 30), Work(*failures), len(failures)
     with context.step("search") as step:
-        assert await context.again(step, work) == "done"
+        assert await context.again(step, RetryBudget(), work) == "done"
     assert (work.calls, context.steps[0].retries) == (count + 1, count)
 
 
 async def test_a_part_that_stays_down_fails_with_its_own_error() -> None:
     context, work = RequestContext("r1", 30), Work(*[IndexUnavailable(str(n)) for n in range(9)])
     with pytest.raises(IndexUnavailable), context.step("search") as step:
-        await context.again(step, work)
+        await context.again(step, RetryBudget(), work)
     assert (work.calls, context.steps[0].retries) == (ATTEMPTS, ATTEMPTS - 1)
 
 
 async def test_a_failure_that_will_not_pass_is_not_tried_again() -> None:
     context, work = RequestContext("r1", 30), Work(BadUpstream("nonsense"))
     with pytest.raises(BadUpstream), context.step("search") as step:
-        await context.again(step, work)
+        await context.again(step, RetryBudget(), work)
     assert work.calls == 1
+
+
+async def test_a_part_that_fails_everybody_gets_few_calls_more_than_there_are_requests() -> None:
+    context, budget, work = RequestContext("r1", 60), RetryBudget(at_once=4), Work(*[IndexUnavailable("down")] * 999)
+    for _ in range(20):
+        with pytest.raises(IndexUnavailable), context.step("search") as step:
+            await context.again(step, budget, work)
+    assert 20 + 4 <= work.calls <= 20 + 4 + 20 * 0.1
+
+
+async def test_a_budget_that_was_spent_is_earned_anew() -> None:
+    context, budget = RequestContext("r1", 60), RetryBudget(share=0.5, at_once=1)
+    retries = []
+    for failures in (1, 0, 1):
+        with context.step("search") as step:
+            await context.again(step, budget, Work(*[IndexUnavailable("down")] * failures))
+        retries.append(step.retries)
+    assert retries == [1, 0, 1]
 
 
 async def test_no_attempt_starts_after_the_deadline() -> None:
     context, work = RequestContext("r1", 0.0), Work(*[IndexUnavailable("down")] * 9)
     with pytest.raises(DeadlineExceeded), context.step("search") as step:
-        await context.again(step, work)
+        await context.again(step, RetryBudget(), work)
     assert work.calls <= 1
     assert [step.name for step in context.steps] == ["search"]
 
