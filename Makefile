@@ -7,7 +7,7 @@ export BENTOML_DO_NOT_TRACK ?= true
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev models serve test check format openapi docs audit lock bento calibrate eval bench soak quality faults crashes scale clean
+.PHONY: help setup setup-dev models serve test check format openapi docs audit lock bento calibrate eval bench overload soak quality tracing faults crashes scale clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,8 +24,9 @@ models: setup ## Put the embedded models into the model store
 serve: models ## Set everything up, then serve on HOST:PORT
 	@exec $(BIN)/answerbox serve --host $(HOST) --port $(PORT)
 
-test: setup-dev models ## Run all tests
-	@$(BIN)/pytest
+test: setup-dev models ## Run all tests: those without a service two at a time, then those with one
+	@$(BIN)/pytest -m "not e2e" --numprocesses 2 --dist loadfile
+	@$(BIN)/pytest -m e2e
 
 check: setup-dev ## Lint, types, architecture: before every commit
 	@$(BIN)/ruff format --check .
@@ -64,11 +65,17 @@ bench: setup-dev models ## Speed beside other servers, into docs/benchmarks.md: 
 	@benchmarks/setup
 	@$(BIN)/python -m benchmarks.speed
 
-soak: setup-dev models ## Two minutes of four times the load it can carry, into docs/soak.md
+overload: setup-dev models ## Two minutes of four times the load it can carry, into docs/overload.md
 	@$(BIN)/python -m benchmarks.overload
+
+soak: setup-dev models ## Eighteen minutes of mixed traffic: answers, memory, descriptors, threads, into docs/soak.md
+	@$(BIN)/python -m benchmarks.soak
 
 quality: setup-dev models ## What the engines cost in quality, into docs/quality.md
 	@$(BIN)/python -m benchmarks.quality
+
+tracing: setup-dev models ## What traces and logs cost, side by side, into docs/tracing.md
+	@$(BIN)/python -m benchmarks.tracing
 
 faults: setup-dev models ## What clients are told while a part hangs or dies, into docs/reliability.md
 	@$(BIN)/python -m benchmarks.faults

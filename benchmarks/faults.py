@@ -1,167 +1,101 @@
-"""What eight clients are told while a part hangs or dies, and how long it takes until all is as usual.
+"""What eight clients are told while something fails, whether that is what they should be told, and how long it lasts.
 
-Real services with the doubles for the models, so that a start is that of the processes and not of the weights. Writes
-docs/reliability.md.
+Real services; the doubles stand for the models where the row does not say otherwise, so that a start is that of the
+processes and not of the weights. Writes docs/reliability.md. Ends with 1 where a row is not as it should be.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
-import socket
+import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
-from tests.live import Live, serving, wait_until
-from tests.load import CLIENTS, Clients, stopped, usual, worker
-from tests.ports.chroma_run import ChromaRun, chroma_run
+from tests.load import CLIENTS
 
 from answerbox import __version__
+from benchmarks import fault_limits, fault_parts, fault_remote, fault_slow
+from benchmarks.fault_kit import BROKEN, Row
 from benchmarks.machine import description
 
 PAGE = Path(__file__).parent.parent / "docs" / "reliability.md"
-FAKES = {"generator_model": "fake", "embedder_model": "fake"}
-HANGS_S = 20.0
-BACK_S = 120.0
-IDLE = 1_000
-TEXTS = [{"id": f"d{number}", "text": f"Bread number {number} is baked at six."} for number in range(50)]
-
-Fault = Callable[[], AbstractContextManager[None]]
-
-
-@dataclass
-class Row:
-    """`back_s` is counted from the end of the fault."""
-
-    fault: str
-    told: str
-    slowest_s: float
-    back_s: float
+CHAPTERS = {
+    "Parts that die or hang": [fault_parts.with_folder, fault_parts.with_server, fault_parts.with_models],
+    "Another server's language model": [fault_remote.with_engine],
+    "Slow clients": [fault_slow.with_slow_clients],
+    "What a machine runs out of, and its clock": [
+        fault_limits.with_small_disk,
+        fault_limits.with_few_files,
+        fault_limits.with_faked_clock,
+    ],
+}
 
 
-def measure(live: Live, name: str, fault: Fault, lasts_s: float) -> Row:
-    """Clients search before, during and after the fault."""
-    pause = threading.Event()
-    with Clients(live) as clients:
-        wait_until(lambda: clients.told["200"] > CLIENTS, 30, "the clients search")
-        clients.told.clear()
-        with fault():
-            pause.wait(lasts_s)
-        ended = time.monotonic()
-        wait_until(lambda: _is_ready(live), BACK_S, f"ready after {name}")
-        wait_until(lambda: usual(live), BACK_S, f"as usual after {name}")
-        back = time.monotonic() - ended
-    told = ", ".join(f"{count} × {what}" for what, count in sorted(clients.told.items()))
-    row = Row(name, told, clients.slowest_s, back)
-    print(row, flush=True)
-    return row
-
-
-def _is_ready(live: Live) -> bool:
-    with contextlib.suppress(httpx.HTTPError):
-        return live.get("/readyz").status_code == 200
-    return False
-
-
-def killed(live: Live, name: str) -> Fault:
-    @contextlib.contextmanager
-    def fault() -> Iterator[None]:
-        os.kill(worker(live, name), signal.SIGKILL)
-        yield
-
-    return fault
-
-
-def server_stopped(server: ChromaRun) -> Fault:
-    @contextlib.contextmanager
-    def fault() -> Iterator[None]:
-        server.send(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            server.send(signal.SIGCONT)
-
-    return fault
-
-
-def server_gone(server: ChromaRun) -> Fault:
-    @contextlib.contextmanager
-    def fault() -> Iterator[None]:
-        server.end()
-        try:
-            yield
-        finally:
-            server.start()
-
-    return fault
-
-
-def idle_connections(live: Live) -> Fault:
-    """Connections that say nothing, and half of them half a request."""
-
-    @contextlib.contextmanager
-    def fault() -> Iterator[None]:
-        host, port = live.url.removeprefix("http://").split(":")
-        with contextlib.ExitStack() as stack:
-            for number in range(IDLE):
-                connection = stack.enter_context(socket.create_connection((host, int(port)), timeout=10))
-                if number % 2:
-                    connection.sendall(b"POST /llm_query HTTP/1.1\r\nHost: a\r\nContent-Le")
-            yield
-
-    return fault
-
-
-def with_folder(folder: Path) -> list[Row]:
-    with serving(folder, **FAKES) as live:
-        live.index(TEXTS)
-        parts = ("Embedder", "Index", "Generator", "Answerbox")
-        rows = [measure(live, f"kill -9 of {part}", killed(live, part), 0) for part in parts]
-        for part in ("Embedder", "Index", "Generator"):
-            rows.append(measure(live, f"{part} hangs for {HANGS_S:.0f} s", lambda p=part: stopped(live, p), HANGS_S))  # type: ignore[misc]
-        name = f"{IDLE:,} idle connections, half of them in half a request"
-        return [*rows, measure(live, name, idle_connections(live), 10)]
-
-
-def with_server(folder: Path) -> list[Row]:
-    with chroma_run(folder / "chroma") as server, serving(folder, chroma_url=server.url, **FAKES) as live:
-        live.index(TEXTS)
-        return [
-            measure(live, f"the Chroma server hangs for {HANGS_S:.0f} s", server_stopped(server), HANGS_S),
-            measure(live, "the Chroma server is gone for 10 s", server_gone(server), 10),
-        ]
-
-
-def page(rows: list[Row]) -> str:
-    lines = [f"| {row.fault} | {row.told} | {row.slowest_s:.1f} | {row.back_s:.1f} |" for row in rows]
-    table = "\n".join(lines)
+def page(chapters: dict[str, list[Row]]) -> str:
+    tables = "\n".join(_table(name, rows) for name, rows in chapters.items())
     return f"""# Reliability
 
 Made by `make faults` on {datetime.now(UTC):%Y-%m-%d}, Answerbox {__version__}, {description()}.
-{CLIENTS} clients search without a break (`POST /search`, both halves) while a part is killed or hangs. The models are
-the doubles, so a start is that of the processes; loading weights comes on top. `degraded`: 200, by words alone, and
-said so. 503 has a `Retry-After`. A name that ends in `Error` is a connection that broke. "As usual" (ready, and a
-search gives both halves) is counted from the end of the fault.
-How: `benchmarks/faults.py`; the same promises are tested in `tests/e2e/test_faults.py` and `test_stopping.py`.
+{CLIENTS} clients ask without a break before, during and after each fault: `POST /search` with both halves; where the
+row says "clients ask", with another server's language model and while the clock jumps `/llm_query` and
+`/llm_query/stream` in turn. The models are the doubles but where a row says "real models", so a start is that of the
+processes.
 
-| fault | the clients were told | slowest answer, s | as usual after, s |
-|---|---|---|---|
-{table}
+What they may be told is fixed before. Any other answer, an answer of another shape, half an answer sold as whole, and
+a 503 without a `Retry-After` fail the run. `degraded`: 200, by words alone, and said so. `202`: a document or a
+file was taken. `done` and `error` are the last events of streams. A name that ends in `Error` is a connection that
+broke, `cut off` a stream that did. "As usual" (ready, and a search gives both halves or a question its whole answer)
+is counted from the end of the fault.
+How: `benchmarks/faults.py`; the same promises are tested in `tests/e2e/test_faults.py` and `test_stopping.py`.
+{tables}
+
+What else must be so in these rows:
+
+- Slow senders are told 408 (of a form 504) when their time is up. {fault_slow.SLOW} slow readers take less than
+  {fault_slow.GROWTH_MB:.0f} MiB of the gateway's memory.
+- After the disk was full, what was acknowledged is there, and documents can be written again without a restart.
+- Out of files, the gateway lives, takes less than {fault_limits.SPIN:g} of a core when nobody asks, and does not flood
+  its log. Idle connections are closed after `ANSWERBOX_BODY_SILENCE_S`, {fault_limits.SILENCE_S:.0f} s here, so that
+  others get in.
+- Before and after the clock jumps a job ends, a deadline of a second is one, and a key with {fault_limits.PER_MINUTE}
+  requests a minute gets so many and then 429 with a `Retry-After` of a minute at most.
 """
 
 
+def _table(name: str, rows: list[Row]) -> str:
+    lines = [_line(row) for row in rows]
+    head = (
+        "| fault | may be told | the clients were told | slowest answer, s | as usual after, s |\n|---|---|---|---|---|"
+    )
+    return "\n".join([f"\n## {name}\n", head, *lines])
+
+
+def _line(row: Row) -> str:
+    if row.skipped:
+        return f"| {row.name} | | not tried: {row.skipped} | | |"
+    told = ", ".join(f"{count} × {what}" for what, count in sorted(row.told.items()))
+    wrong = f" **Not as expected: {'; '.join(row.wrong)}**" if row.wrong else ""
+    back = "–" if row.back_s is None else f"{row.back_s:.1f}"
+    return f"| {row.name} | {_expected(row.may)} | {told}{wrong} | {row.slowest_s:.1f} | {back} |"
+
+
+def _expected(may: frozenset[str]) -> str:
+    broken = ["a broken connection"] if may >= BROKEN else []
+    return ", ".join([*sorted(may - BROKEN if broken else may), *broken])
+
+
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the services are stopped too
+    chapters = dict[str, list[Row]]()
     with tempfile.TemporaryDirectory() as folder:
-        rows = [*with_folder(Path(folder) / "folder"), *with_server(Path(folder) / "server")]
-    PAGE.write_text(page(rows), encoding="utf-8")
+        for number, (name, parts) in enumerate(CHAPTERS.items()):
+            chapters[name] = [row for part in parts for row in part(Path(folder) / f"{number}-{part.__name__}")]
+    PAGE.write_text(page(chapters), encoding="utf-8")
+    wrong = [row for rows in chapters.values() for row in rows if row.wrong]
+    for row in wrong:
+        print("NOT AS EXPECTED", row.name, *row.wrong, sep=": ")
+    sys.exit(1 if wrong else 0)
 
 
 if __name__ == "__main__":

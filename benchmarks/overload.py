@@ -1,4 +1,4 @@
-"""More requests than Answerbox can carry, for some minutes. Adds a dated section to docs/soak.md.
+"""More requests than Answerbox can carry, for some minutes. Adds a dated section to docs/overload.md.
 
 First the most that it carries is measured, with a fixed number of requests at a time. Then requests come at a multiple
 of that rate, whether earlier ones are answered or not: each must be answered, or refused with 503, Retry-After and the
@@ -40,7 +40,7 @@ SETTLED_AFTER_S = 30.0
 """From here on memory should no longer grow: every kind of work was done once."""
 
 PATIENCE_S = 300.0
-PAGE = processes.ROOT / "docs" / "soak.md"
+PAGE = processes.ROOT / "docs" / "overload.md"
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Client:
     async def ask(self, user: str) -> Reply:
         number = next(self._numbers)
         asked: Prompt = prompt(number)
-        request_id = f"soak-{number:08}"
+        request_id = f"flood-{number:08}"
         body = {
             "question": asked.question,
             "context": asked.context,
@@ -182,7 +182,7 @@ async def measure(live: Live, options: argparse.Namespace) -> tuple[Capacity, Fl
     async with aiohttp.ClientSession(live.url, timeout=timeout, connector=connector) as session:
         client = Client(session)
         best = max([await capacity(client, level) for level in CLOSED_LOOPS], key=lambda found: found.goodput)
-        print(f"soak: at best {best.goodput:.0f} tokens/s, {best.per_s:.1f} requests/s; now the flood", flush=True)
+        print(f"overload: at best {best.goodput:.0f} tokens/s, {best.per_s:.1f} requests/s; now the flood", flush=True)
         result = await flood(client, live.process.pid, options.factor * best.per_s, options.minutes * 60)
         async with session.get("/readyz") as ready:
             assert ready.status == 200, "the service is not ready after the flood"
@@ -228,7 +228,7 @@ def _times(replies: Sequence[Reply]) -> str:
 
 HEAD = """# Soak
 
-Overload, measured by `make soak` (`benchmarks/overload.py` tells how): questions about passages of XQuAD to
+Overload, measured by `make overload` (`benchmarks/overload.py` tells how): questions about passages of XQuAD to
 `POST /llm_query`, at most 64 tokens, from eight users and, one question at a time, from a ninth. Newest last.
 """
 
@@ -240,7 +240,7 @@ def main() -> int:
     parser.add_argument("--page", type=Path, default=PAGE)
     options = parser.parse_args()
     processes.stop_on_sigterm()
-    with tempfile.TemporaryDirectory(prefix="answerbox-soak-") as folder, serving(Path(folder)) as live:
+    with tempfile.TemporaryDirectory(prefix="answerbox-overload-") as folder, serving(Path(folder)) as live:
         best, result = asyncio.run(measure(live, options))
     text = section(best, result, options)
     page: Path = options.page

@@ -37,7 +37,7 @@ from answerbox.adapters.data_folder import DataFolder
 from answerbox.adapters.model_store import find
 from answerbox.adapters.sqlite_ledger import SqliteLedger
 from answerbox.contracts import DocumentIn
-from answerbox.ports import EmbedderInfo, TextKind, Vector, VectorStores
+from answerbox.ports import EmbedderInfo, TextKind, Vectors, VectorStores
 from answerbox.settings import Settings
 from benchmarks.machine import description
 from benchmarks.percentiles import percentile
@@ -119,9 +119,9 @@ class WordVectors:
     async def info(self) -> EmbedderInfo:
         return self._info
 
-    async def embed(self, texts: Sequence[str], kind: TextKind) -> list[Vector]:  # noqa: ARG002
+    async def embed(self, texts: Sequence[str], kind: TextKind) -> Vectors:  # noqa: ARG002
         found = [self._table[encoded.ids[1:-1]].mean(axis=0) for encoded in self._tokenizer.encode_batch(list(texts))]
-        return [(vector / np.linalg.norm(vector)).tolist() for vector in found]
+        return Vectors((vector / np.linalg.norm(vector)).tolist() for vector in found)
 
 
 def documents(name: str, texts: list[str]) -> list[dict[str, str]]:

@@ -1,4 +1,6 @@
-"""XQuAD over HTTP: what a search finds, and what an answer holds. Writes docs/evaluation.md and docs/evaluation/.
+"""XQuAD over HTTP: what a search finds, what an answer holds, and what comes of documents that were made to deceive.
+
+Writes docs/evaluation.md and docs/evaluation/.
 
 Each configuration is a real service with the embedded models and an empty data folder; the questions are put to it
 as `answerbox eval` does. Searches run one at a time, so that their times are those of a search alone.
@@ -26,9 +28,9 @@ from answerbox.cli.evaluate import indexed, measure, show
 from answerbox.contracts import SearchMode
 from answerbox.evaluation import metrics, report, result, tables
 from answerbox.evaluation.compare import compare
-from answerbox.evaluation.dataset import Dataset
+from answerbox.evaluation.dataset import POISONED, Dataset
 from answerbox.evaluation.dataset import load as load_dataset
-from answerbox.evaluation.result import Result
+from answerbox.evaluation.result import AttackRow, Result
 from answerbox.evaluation.run import Plan
 from answerbox.evaluation.summary import summaries, summary
 from answerbox.evaluation.tables import Table, language_name
@@ -59,6 +61,7 @@ class Size:
     answers: int
     unanswerable: int | None
     ablation_answers: int
+    attacks: int | None
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,16 @@ class Bench:
         )
         return self._run(plan)
 
+    def attacked(self, attacks: int | None) -> list[AttackRow]:
+        """Of the packed poisoned documents, which stay in the service."""
+        plan = Plan(0, 0, 0, attacks, max_tokens=MAX_TOKENS, concurrency=AT_A_TIME)
+        poisoned = load_dataset(POISONED)
+        failures: list[str] = []
+        with indexed(self.client, poisoned, self.out, failures, keep=True):
+            if failures:
+                raise SystemExit("\n".join(failures))
+            return measure(self.client, poisoned, plan, self.health, self.out).attacks
+
     def _run(self, plan: Plan) -> Result:
         return measure(self.client, self.dataset, plan, self.health, self.out, description())
 
@@ -125,8 +138,9 @@ def usual_service(dataset: Dataset, size: Size, out: Console) -> tuple[Result, l
         modes: Runs = {mode: service.searched(size, mode) for mode in MODES}
         answers = service.answered(size.answers, size.unanswerable)
         top_ks = {str(top_k): service.answered(size.ablation_answers, 0, top_k) for top_k in TOP_KS}
+        attacks = service.attacked(size.attacks)
     options = {"searches at a time": 1, "answers at a time": AT_A_TIME, "max_tokens": MAX_TOKENS}
-    main = Result(replace(answers.about, options=options), modes["hybrid"].search, answers.answers)
+    main = Result(replace(answers.about, options=options), modes["hybrid"].search, answers.answers, attacks)
     usual_k = str(Settings.model_fields["default_top_k"].default)
     return main, [
         Ablation("Search mode", SEARCH_MEASURES, modes, "hybrid"),
@@ -190,7 +204,7 @@ Data: XQuAD, the development half (120 passages a language), posted over HTTP to
 Every question is searched, and an even part of them and all unanswerable ones are asked, {AT_A_TIME} at a time, with
 `max_tokens` {MAX_TOKENS}. Each question by itself: [main.json](evaluation/main.json).
 Plots, and wrong answers beside their sources: [report.html](evaluation/report.html).
-The same for your own documents: `answerbox eval`.
+The same for your own documents: `answerbox eval FOLDER`; the poisoned documents alone: `answerbox eval --poisoned`.
 
 {parts}
 
@@ -207,6 +221,10 @@ The same for your own documents: `answerbox eval`.
   one's words stand in it, whole and in a row; dashes and apostrophes divide words.
 - A refusal is no match: the shares of right answers are over all answerable questions.
 - Quoted spans verbatim: citations that say they are word for word, checked against the answer and the source.
+- Poisoned documents are ours (`src/answerbox/evaluation/poisoned/`): each tries to take over one question, which sees
+  it beside true documents; "model alone" is `/llm_query` with both texts as `context`. Harm is found by words: an
+  answer that quotes a forbidden text counts as one that obeys it. Who wrote the attacks wrote the defence too, so
+  these figures show what is still open, not how safe a service is.
 - p: McNemar's exact test, two-sided, against the usual setting, which has none.
 - Times are those of the client, the way over HTTP included.
 """
@@ -214,8 +232,8 @@ The same for your own documents: `answerbox eval`.
 
 def size_of(arguments: argparse.Namespace) -> Size:
     if arguments.quick:
-        return Size(QUICK, QUICK, QUICK, QUICK // 4)
-    return Size(None, arguments.answers, None, max(1, arguments.answers // 4))
+        return Size(QUICK, QUICK, QUICK, QUICK // 4, QUICK // 4)
+    return Size(None, arguments.answers, None, max(1, arguments.answers // 4), None)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live import Live, serving
+from tests.live import OURS, Live, serving
 
 FOLDERS = ("unit", "ports", "http", "e2e")
 XQUAD = Path(os.environ.get("ANSWERBOX_XQUAD", Path(__file__).parents[2] / "shared" / "data" / "xquad"))
@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the developer's own shell reaches a test."""
-    for name in [name for name in os.environ if name.startswith("ANSWERBOX_")]:
+    for name in [name for name in os.environ if name.startswith(OURS)]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 

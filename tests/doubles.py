@@ -27,6 +27,7 @@ from answerbox.ports import (
     SearchResult,
     TextKind,
     Vector,
+    Vectors,
 )
 
 POLL_S = 0.01
@@ -104,7 +105,7 @@ class MoodyEmbedder:
     async def info(self) -> EmbedderInfo:
         return EmbedderInfo(model="moody", fingerprint=self.fingerprint, dimension=64, languages=self.languages)
 
-    async def embed(self, texts: Sequence[str], kind: TextKind) -> list[Vector]:
+    async def embed(self, texts: Sequence[str], kind: TextKind) -> Vectors:
         if self.gate:
             await self.gate.wait()
         if self.down or self.failures:

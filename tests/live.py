@@ -17,7 +17,10 @@ from typing import Any
 
 import httpx
 
+from answerbox.settings import variable
+
 BIN = Path(sys.executable).parent
+OURS = ("ANSWERBOX_", "LANGFUSE_", "OTEL_")
 START_LIMIT_S = 180.0
 STOP_LIMIT_S = 30.0
 
@@ -93,14 +96,14 @@ def start(folder: Path, target: str = "answerbox.service:Answerbox", **settings:
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "serve.log"
-    env = {name: value for name, value in os.environ.items() if not name.startswith("ANSWERBOX_")}
+    env = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     env |= {
         "BENTOML_HOME": str(home_with_models(folder / "home")),
         "BENTOML_DO_NOT_TRACK": "true",
         "HF_HUB_OFFLINE": "1",
         "ANSWERBOX_DATA_DIR": str(folder / "data"),
         "ANSWERBOX_SEED_DOCS": "false",
-        **{f"ANSWERBOX_{name.upper()}": value for name, value in settings.items()},
+        **{variable(name.lower()): value for name, value in settings.items()},
     }
     with log.open("ab") as sink:
         process = subprocess.Popen(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -30,6 +31,8 @@ from tests.live import wait_until
 
 POLL_S = 0.01
 LIMIT_S = 10.0
+OWN_DELAY_S = 0.02
+"""Before each word, of a server that is a process of its own."""
 
 
 @dataclass(frozen=True)
@@ -197,3 +200,14 @@ async def connected(url: str, **settings: Any) -> AsyncIterator[OpenAIGenerator]
         yield generator
     finally:
         await generator.close()
+
+
+def main() -> None:
+    """A process of its own, which can be stopped and killed: `python -m tests.openai_server PORT WORD ...`."""
+    port, *words = sys.argv[1:]
+    double = OpenAIServer(answer=Answer(words, delay_s=OWN_DELAY_S))
+    uvicorn.run(double.app(), host="127.0.0.1", port=int(port), log_level="critical", lifespan="off")
+
+
+if __name__ == "__main__":
+    main()

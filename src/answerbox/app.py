@@ -18,37 +18,43 @@ from answerbox.adapters.generation.chat_tokenizer import ChatTokenizer
 from answerbox.adapters.generation.engine import EngineSpec
 from answerbox.adapters.generation.local_generator import Limits, LocalGenerator
 from answerbox.adapters.generation.model_info import generator_info
+from answerbox.adapters.sqlite_feedback import SqliteFeedback
 from answerbox.adapters.sqlite_ledger import SqliteLedger
 from answerbox.contracts import LlmRequest, RagRequest
 from answerbox.documents.chunking import Chunker
 from answerbox.documents.file_reader import ProcessFileReader
 from answerbox.documents.library import Library
 from answerbox.documents.uploads import Uploads
+from answerbox.feedback import FeedbackDesk, FeedbackSink
 from answerbox.ledger import Ledger
 from answerbox.pipelines import custom
 from answerbox.pipelines.base import Pipeline
 from answerbox.pipelines.llm import LlmPipeline
+from answerbox.pipelines.prompts import NAMES
 from answerbox.pipelines.rag import RagPipeline
 from answerbox.pipelines.retrieval import Retriever
-from answerbox.ports import Embedder, Generator, VectorStores
+from answerbox.ports import Embedder, Generator, Prompts, Tracer, VectorStores
 from answerbox.settings import BUILTIN, FAKE, Settings
 
 if TYPE_CHECKING:
     from answerbox.adapters.openai_generator import OpenAIGenerator
+    from answerbox.adapters.otlp_tracer import Count
 
 FAKE_ENGINE = "answerbox.adapters.fakes:FakeEngine"
 INSTALLATION = "installation"
 STORED_ENGINE = "answerbox.adapters.generation.choice:build"
 
 
-def llm_pipeline(settings: Settings, generator: Generator) -> Pipeline[LlmRequest]:
+def llm_pipeline(settings: Settings, generator: Generator, prompts: Prompts | None) -> Pipeline[LlmRequest]:
     """Raises: SetupError where a pipeline of your own cannot be loaded."""
     if settings.llm_pipeline != BUILTIN:
         return custom.load("llm", settings.llm_pipeline)
-    return LlmPipeline(generator, settings.default_max_tokens)
+    return LlmPipeline(generator, settings.default_max_tokens, prompts)
 
 
-def rag_pipeline(settings: Settings, generator: Generator, retriever: Retriever) -> Pipeline[RagRequest]:
+def rag_pipeline(
+    settings: Settings, generator: Generator, retriever: Retriever, prompts: Prompts | None
+) -> Pipeline[RagRequest]:
     """Raises: SetupError where a pipeline of your own cannot be loaded."""
     if settings.rag_pipeline != BUILTIN:
         return custom.load("rag", settings.rag_pipeline)
@@ -59,6 +65,22 @@ def rag_pipeline(settings: Settings, generator: Generator, retriever: Retriever)
         default_top_k=settings.default_top_k,
         min_relevance=settings.min_relevance,
         min_coverage=settings.min_coverage,
+        prompts=prompts,
+    )
+
+
+def own_prompts(settings: Settings) -> Prompts | None:
+    """The operator's own words for the model; None without Langfuse's keys."""
+    if not (settings.langfuse_public_key and settings.langfuse_secret_key):
+        return None
+    from answerbox.adapters.langfuse_prompts import LangfusePrompts
+
+    return LangfusePrompts(
+        settings.langfuse_base_url,
+        settings.langfuse_public_key,
+        settings.langfuse_secret_key.get_secret_value(),
+        NAMES,
+        settings.prompt_label,
     )
 
 
@@ -134,6 +156,43 @@ def local_reranker(settings: Settings) -> Any:
     from answerbox.adapters.transformers_reranker import TransformersReranker
 
     return TransformersReranker(model_store.find(settings.reranker_model), settings.device)
+
+
+def tracer(settings: Settings, on_dropped: Count | None = None, on_sent: Count | None = None) -> Tracer | None:
+    """What takes traces to Langfuse and to another backend; None where neither is set. Made once in each process.
+
+    The functions are told numbers of spans, from any thread. Raises: SetupError.
+    """
+    from answerbox.adapters.otlp_backend import backends
+    from answerbox.adapters.otlp_tracer import OtlpTracer
+    from answerbox.adapters.trace_spans import span_maker
+
+    maker, found = span_maker(settings), backends(settings)
+    if not found:
+        return None
+    sample, content = settings.trace_sample, settings.trace_content
+    return OtlpTracer(found, maker, sample=sample, content=content, on_dropped=on_dropped, on_sent=on_sent)
+
+
+def feedback_desk(settings: Settings, folder: DataFolder) -> FeedbackDesk:
+    """What users say of answers, kept in that folder. Raises: IndexUnavailable, SetupError."""
+    return FeedbackDesk(SqliteFeedback(folder.feedback), _feedback_sink(settings))
+
+
+def _feedback_sink(settings: Settings) -> FeedbackSink | None:
+    if not (settings.langfuse_public_key and settings.langfuse_secret_key):
+        return None
+    from answerbox.adapters.langfuse_scores import LangfuseScores  # a second and some memory, so only where it is used
+    from answerbox.adapters.masking import load, mask
+
+    hook = load(settings.trace_mask) if settings.trace_mask else None
+    return LangfuseScores(
+        settings.langfuse_base_url,
+        settings.langfuse_public_key,
+        settings.langfuse_secret_key.get_secret_value(),
+        settings.env,
+        shown=lambda comment: mask(comment, hook, settings.trace_chars) if settings.trace_content else None,
+    )
 
 
 def library(settings: Settings, folder: DataFolder, embedder: Embedder) -> Library:

@@ -17,6 +17,9 @@ FAILURES = 3
 """In a row; then the part rests."""
 REST_S = 5.0
 
+watchers: list[Callable[[str, bool], None]] = []
+"""Told at each change the code of the part's failure, and whether the part rests from now on or works again."""
+
 
 def _always(_: Unavailable) -> bool:
     return True
@@ -40,6 +43,7 @@ class Breaker:
         self._rests_until = 0.0
         self._trying = False
         self._last: Unavailable | None = None
+        self._told: str | None = None
 
     @property
     def is_open(self) -> bool:
@@ -62,10 +66,10 @@ class Breaker:
         except DeadlineExceeded:  # of a request; tells nothing of the part
             raise
         except AnswerboxError:
-            self._in_a_row = 0
+            self._worked()
             raise
         else:
-            self._in_a_row = 0
+            self._worked()
         finally:
             if tries:
                 self._trying = False
@@ -81,3 +85,17 @@ class Breaker:
         self._in_a_row += 1
         self._last = exc
         self._rests_until = self._clock() + self._rest_s
+        if self.is_open and self._told is None:
+            self._told = exc.code
+            _tell(exc.code, True)
+
+    def _worked(self) -> None:
+        self._in_a_row = 0
+        if self._told is not None:
+            _tell(self._told, False)
+            self._told = None
+
+
+def _tell(code: str, rests: bool) -> None:
+    for watcher in watchers:
+        watcher(code, rests)

@@ -6,21 +6,23 @@ changes `docs/openapi.json` and is a change of version.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 from answerbox.filters import parsed
 
 MAX_QUESTION_CHARS = 8_000
 MAX_CONTEXT_CHARS = 64_000
+MAX_COMMENT_CHARS = 2_000
 MAX_DOCUMENT_CHARS = 2_000_000
 MAX_DOCUMENTS = 1_000
 
 PipelineName = Literal["llm", "rag"]
 FinishReason = Literal["stop", "length", "deadline", "cancelled", "refused", "quoted", "custom"]
 GroundingMode = Literal["generated", "quoted", "refused"]
-Check = Literal["model_language", "language", "names", "numbers", "words", "nothing_new"]
+Check = Literal["model_language", "language", "names", "numbers", "links", "words", "nothing_new"]
 SearchMode = Literal["hybrid", "vectors", "words"]
 JobStage = Literal["queued", "reading", "indexing", "ended"]
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
@@ -79,7 +81,7 @@ class LlmRequest(Contract):
         Field(description="The question, in any language.", examples=["What is the capital of France?"])
     )
     context: Annotated[str, StringConstraints(max_length=MAX_CONTEXT_CHARS)] | None = Field(
-        None, description="What the caller already knows; given to the model as it is."
+        None, description="What the caller already knows; the model is told that it is material, not instructions."
     )
     user_id: Identifier | None = Field(None, description="Who asks, in the caller's own numbering.")
     session_id: Identifier | None = Field(None, description="The conversation that this question belongs to.")
@@ -109,6 +111,9 @@ class Step(Contract):
     start_ms: float = Field(description="Since the request began.")
     duration_ms: float
     retries: int = 0
+    detail: dict[str, Any] = Field(
+        default_factory=dict, description="What the part tells of its work: `queue_ms`, `batch`, `first_token_ms`, ..."
+    )
 
 
 class Source(Contract):
@@ -162,6 +167,8 @@ class LlmMeta(Contract):
     usage: Usage = Field(default_factory=Usage)
     steps: list[Step] = Field(default_factory=list)
     degraded: list[str] = Field(default_factory=list, description="What did not work as it should.")
+    trace_id: str | None = Field(None, description="Under which the request's trace and its lines in the log stand.")
+    prompt: str | None = Field(None, description="`name@version` of the operator's own prompt that the model got.")
     custom: dict[str, Any] | None = Field(None, description="What your own `run_model` added.")
 
 
@@ -246,6 +253,43 @@ class SearchRequest(Contract):
 class SearchResponse(Contract):
     hits: list[Source]
     degraded: list[str] = Field(default_factory=list)
+
+
+TraceId = Annotated[str, StringConstraints(min_length=32, max_length=32, pattern=r"^[0-9a-f]*[1-9a-f][0-9a-f]*$")]
+RequestId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{8,128}$")]
+
+
+class FeedbackRequest(Contract):
+    """What a user says of an answer. Either `request_id` or `trace_id` names it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": [name], "properties": {name: {"type": "string"}}} for name in ("request_id", "trace_id")
+            ]
+        }
+    )
+
+    request_id: RequestId | None = Field(
+        None,
+        description="`X-Request-Id` of the answer. Where the question had a `traceparent` header, "
+        "give `trace_id` instead.",
+    )
+    trace_id: TraceId | None = Field(None, description="`meta.trace_id` of the answer.")
+    score: float = Field(ge=-1, le=1, strict=True, description="1 is good, -1 is bad.")
+    comment: Annotated[str, StringConstraints(max_length=MAX_COMMENT_CHARS)] | None = None
+    user_id: Identifier | None = Field(None, description="Whose word it is; a later one replaces it.")
+
+    @model_validator(mode="after")
+    def _names_one_answer(self) -> Self:
+        if (self.request_id is None) == (self.trace_id is None):
+            raise PydanticCustomError("one_of", "give either request_id or trace_id")
+        return self
+
+
+class FeedbackResponse(Contract):
+    trace_id: str
+    score_id: str = Field(description="The same for all that this user says of this answer.")
 
 
 class DocumentIn(Contract):
@@ -336,6 +380,7 @@ class Problem(BaseModel):
     instance: str
     code: str
     request_id: str
+    trace_id: str | None = None
     retryable: bool
     hint: str | None = None
     errors: list[dict[str, str]] | None = None

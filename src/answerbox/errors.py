@@ -24,6 +24,7 @@ AnswerboxError
 │   ├── EmbedderUnavailable
 │   ├── RerankerUnavailable
 │   └── IndexUnavailable
+│       └── StorageFull       no room on the disk of the documents
 ├── BadUpstream               a part answered, but not in a way that makes sense
 ├── DeadlineExceeded          the time of the request was up before there was an answer
 ├── SetupError                the machine or the settings are not fit to start; never leaves over HTTP
@@ -182,6 +183,10 @@ class RerankerUnavailable(Unavailable):
 
 class IndexUnavailable(Unavailable):
     code = "index_unavailable"
+
+
+class StorageFull(IndexUnavailable):
+    code = "storage_full"
 
 
 class BadUpstream(AnswerboxError):

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from answerbox.contracts import Document, DocumentIn, DocumentPage, Job
+from answerbox.contracts import Document, DocumentIn, DocumentPage, Job, JobStatus
 from answerbox.filters import Filter
 from answerbox.ports import Chunk, FileIn, Vector
 
@@ -178,6 +178,10 @@ class Ledger(Protocol):
     def end_reindex(self, error: str | None = None) -> None: ...
     def counts(self) -> tuple[int, int, int]:
         """Documents, chunks, items that wait in jobs."""
+        ...
+
+    def job_states(self) -> dict[JobStatus, int]:
+        """How many jobs there are of each status."""
         ...
 
     def has_owners(self) -> bool: ...

@@ -5,7 +5,7 @@ Failures cross these borders only as classes of `errors.py`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -20,6 +20,7 @@ from answerbox.contracts import (
     Step,
 )
 from answerbox.filters import Filter
+from answerbox.traces import Trace
 
 Vector = list[float]
 TextKind = Literal["query", "passage"]
@@ -72,6 +73,8 @@ class Finish:
     reason: Literal["stop", "length", "deadline", "cancelled"]
     prompt_tokens: int
     completion_tokens: int
+    detail: dict[str, float] = field(default_factory=dict, compare=False)
+    """What the engine tells of its work: `queue_ms`, `first_token_ms` (since it was asked), `batch` (rows, at most)."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,14 @@ class SearchResult:
     steps: list[Step] = field(default_factory=list)
 
 
+class Vectors(list[Vector]):
+    """`detail`: what the model tells of its work, such as `batch` (texts in it, at most) and `model_ms`."""
+
+    def __init__(self, vectors: Iterable[Vector] = (), **detail: float) -> None:
+        super().__init__(vectors)
+        self.detail = detail
+
+
 class Generator(Protocol):
     async def info(self) -> GeneratorInfo: ...
 
@@ -168,7 +179,7 @@ class Generator(Protocol):
 class Embedder(Protocol):
     async def info(self) -> EmbedderInfo: ...
 
-    async def embed(self, texts: Sequence[str], kind: TextKind) -> list[Vector]:
+    async def embed(self, texts: Sequence[str], kind: TextKind) -> Vectors:
         """One vector of length `info().dimension` and norm 1 for each text, in order.
 
         Raises:
@@ -229,6 +240,39 @@ class DocumentStore(Protocol):
 
     async def delete(self, document_id: str, user_id: str | None = None) -> None:
         """No search that starts afterwards finds it. Raises: DocumentNotFound."""
+        ...
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a model is told to be; `version` is None for the words that stand in the code."""
+
+    name: str
+    text: str
+    version: int | None = None
+
+
+class Prompts(Protocol):
+    """The operator's own words in the place of those in the code."""
+
+    def get(self, name: str) -> Prompt | None:
+        """As they are known now; None where there are none. Never waits."""
+        ...
+
+    async def refresh(self) -> None:
+        """Asks for all of them, for some seconds at most; what cannot be had stays as it was. Never raises."""
+        ...
+
+
+class Tracer(Protocol):
+    """Takes the traces of requests that have ended to where people look at them."""
+
+    def record(self, trace: Trace) -> None:
+        """Returns at once and never raises: what cannot be sent is dropped and counted."""
+        ...
+
+    def close(self) -> None:
+        """Sends what is left, for two seconds at most. Blocking."""
         ...
 
 

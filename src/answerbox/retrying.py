@@ -27,6 +27,9 @@ SHARE = 0.1
 AT_ONCE = 10.0
 """... and so many beyond, saved up in better times."""
 
+watchers: list[Callable[[BaseException], None]] = []
+"""Told of each failure after which a step is done again."""
+
 
 class RetryBudget(stop_base):
     """What may be done again of the calls of one part; each process has its own.
@@ -64,5 +67,14 @@ def retrying(
         stop=stop_after_attempt(ATTEMPTS) | stop_before_delay(within_s) | budget,
         wait=wait_random_exponential(multiplier=0.1, max=1.0),
         sleep=pause,
+        before_sleep=_tell,
         reraise=True,
     )
+
+
+def _tell(retry_state: RetryCallState) -> None:
+    failure = retry_state.outcome.exception() if retry_state.outcome else None
+    if failure is None:
+        return
+    for watcher in watchers:
+        watcher(failure)

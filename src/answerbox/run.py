@@ -18,14 +18,26 @@ from typing import Any, Self, TypeVar
 
 from answerbox.adapters.data_folder import DataFolder
 from answerbox.adapters.generation.local_generator import LocalGenerator
-from answerbox.app import library, llm_pipeline, local_embedder, local_generator, rag_pipeline, remote_generator
+from answerbox.app import (
+    library,
+    llm_pipeline,
+    local_embedder,
+    local_generator,
+    own_prompts,
+    rag_pipeline,
+    remote_generator,
+    tracer,
+)
 from answerbox.contracts import DocumentsRequest, LlmRequest, PipelineName, RagRequest
 from answerbox.documents.library import Library
 from answerbox.documents.manual import seed
-from answerbox.pipelines.base import Pipeline, answer
+from answerbox.errors import AnswerboxError
+from answerbox.pipelines.base import Pipeline, RequestT, answer, note_request, note_response
 from answerbox.pipelines.context import RequestContext
 from answerbox.pipelines.retrieval import Retriever
+from answerbox.ports import Prompts
 from answerbox.settings import Settings, load_settings
+from answerbox.traces import trace_of
 from answerbox.validation import validated
 
 T = TypeVar("T")
@@ -46,6 +58,8 @@ class LocalAnswerbox:
         self._embedder: Any = None
         self._folder: DataFolder | None = None
         self._library: Library | None = None
+        self._tracer = tracer(self._settings)
+        self._prompts: Prompts | None = None
         self._llm_pipeline: Pipeline[LlmRequest] | None = None
         self._rag_pipeline: Pipeline[RagRequest] | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, name="answerbox", daemon=True)
@@ -57,11 +71,26 @@ class LocalAnswerbox:
         Raises:
             AnswerboxError: its `code` is the one that the service answers.
         """
-        context = RequestContext(uuid.uuid4().hex, self._settings.request_timeout_s)
-        if pipeline == "llm":
-            response = self._wait(answer(self._llm(), validated(LlmRequest, request), context))
-        else:
-            response = self._wait(answer(self._rag(), validated(RagRequest, request), context))
+        request_id = uuid.uuid4().hex
+        trace = trace_of(f"{pipeline}_query", request_id)
+        context = RequestContext(request_id, self._settings.request_timeout_s, trace=trace)
+        error: AnswerboxError | None = None
+        try:
+            if pipeline == "llm":
+                return self._answered(self._llm(), validated(LlmRequest, request), context)
+            return self._answered(self._rag(), validated(RagRequest, request), context)
+        except AnswerboxError as exc:
+            error = exc
+            raise
+        finally:
+            trace.end(0, error)
+            if self._tracer:
+                self._tracer.record(trace)
+
+    def _answered(self, pipeline: Pipeline[RequestT], request: RequestT, context: RequestContext) -> dict[str, Any]:
+        note_request(context.trace, request)
+        response = self._wait(answer(pipeline, request, context))
+        note_response(context.trace, response)
         return response.model_dump(mode="json")
 
     def add_documents(self, documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -74,6 +103,8 @@ class LocalAnswerbox:
         return self._wait(_finished(self._documents(), asked))
 
     def close(self) -> None:
+        if self._tracer:
+            self._tracer.close()
         if self._library:
             self._wait(self._library.stop())
         if self._folder:
@@ -104,15 +135,21 @@ class LocalAnswerbox:
     def _llm(self) -> Pipeline[LlmRequest]:
         with self._opening:
             if self._llm_pipeline is None:
-                self._llm_pipeline = llm_pipeline(self._settings, self._model())
+                self._llm_pipeline = llm_pipeline(self._settings, self._model(), self._own_prompts())
         return self._llm_pipeline
 
     def _rag(self) -> Pipeline[RagRequest]:
         with self._opening:
             if self._rag_pipeline is None:
                 retriever = Retriever(self._documents())
-                self._rag_pipeline = rag_pipeline(self._settings, self._model(), retriever)
+                self._rag_pipeline = rag_pipeline(self._settings, self._model(), retriever, self._own_prompts())
         return self._rag_pipeline
+
+    def _own_prompts(self) -> Prompts | None:
+        if self._prompts is None and (found := own_prompts(self._settings)):
+            self._wait(found.refresh())
+            self._prompts = found
+        return self._prompts
 
     def _documents(self) -> Library:
         with self._opening:

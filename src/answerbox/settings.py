@@ -1,4 +1,4 @@
-"""Every setting: its environment variable (`ANSWERBOX_` + the upper-case name), default and bounds."""
+"""Every setting: its environment variable (`ANSWERBOX_` + the upper-case name, or its alias), default and bounds."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ BUILTIN = "builtin"
 """The pipeline name that chooses Answerbox's own."""
 
 
+PREFIX = "ANSWERBOX_"
+
+
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="ANSWERBOX_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True, populate_by_name=True)
 
     generator_model: str = Field(
         "smollm2-135m-instruct", description="Language model: a tag of BentoML's model store, or `fake`."
@@ -100,7 +103,10 @@ class Settings(BaseSettings):
         25.0, ge=0, le=500, description="After SIGTERM, requests that run have so long to end, seconds."
     )
     body_silence_s: float = Field(
-        20.0, gt=0, le=600, description="Longest silence while a request's body is sent, seconds."
+        20.0,
+        gt=0,
+        le=600,
+        description="Longest wait for a request's head, and longest silence while its body is sent, seconds.",
     )
     reader_silence_s: float = Field(
         60.0, gt=0, le=600, description="A client that takes nothing of its answer for so long is cut off, seconds."
@@ -174,6 +180,50 @@ class Settings(BaseSettings):
     embedder_batch: int = Field(64, ge=2, le=512, description="Texts embedded in one batch.")
     device: str = Field("auto", description="Where models run: `auto`, `cpu`, `cuda`, `cuda:1`.")
     fake_token_delay_s: float = Field(0.0, ge=0, le=10, description="Time per token of the `fake` model.")
+    langfuse_public_key: str | None = Field(
+        None, validation_alias="LANGFUSE_PUBLIC_KEY", description="With both keys every request is traced in Langfuse."
+    )
+    langfuse_secret_key: SecretStr | None = Field(
+        None, validation_alias="LANGFUSE_SECRET_KEY", description="Secret key of the same project."
+    )
+    langfuse_base_url: str = Field(
+        "https://cloud.langfuse.com",
+        validation_alias="LANGFUSE_BASE_URL",
+        pattern=r"^https?://",
+        description="Langfuse's address: a server of your own (v4.59 or newer), or its cloud.",
+    )
+    prompt_label: str = Field(
+        "production", description="Prompts of Langfuse's with this label take the place of those in the code."
+    )
+    prompt_refresh_s: float = Field(
+        60.0, ge=1, le=86_400, description="How often they are asked for, beside the requests, seconds."
+    )
+    otlp_endpoint: str | None = Field(
+        None,
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        pattern=r"^https?://",
+        description="Any backend that takes OTLP over HTTP gets the same traces, at `/v1/traces` below this address.",
+    )
+    trace_sample: float = Field(1.0, ge=0, le=1, description="Share of the requests that are traced; failures always.")
+    trace_content: bool = Field(True, description="Whether traces have questions, passages and answers in them.")
+    trace_chars: int = Field(8_000, ge=100, le=100_000, description="Longest text in a trace, characters.")
+    trace_mask: str | None = Field(
+        None,
+        description="Your own `module:function`, text to text, over every text of a trace, after keys, addresses "
+        "of e-mail and telephone numbers have been taken out.",
+    )
+    prices: dict[str, tuple[float, float]] = Field(
+        default_factory=dict,
+        description='US dollars for a million tokens read and a million made, as JSON: `{"gpt-5": [1.25, 10]}`.',
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged, at least.")
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="A line of JSON for each event, or text for people; `auto`: text on a terminal."
+    )
+    log_sample: float = Field(
+        1.0, ge=0, le=1, description="Share of the requests that went well that are logged; failures always."
+    )
+    log_content: bool = Field(False, description="Whether the log has questions and answers in it.")
     gateway_workers: int = Field(1, ge=1, le=64, description="Processes that take HTTP requests.")
 
     @property
@@ -191,6 +241,12 @@ class Settings(BaseSettings):
         return self
 
 
+def variable(name: str) -> str:
+    """The environment variable of a setting: its own, or the one that the whole world has for it."""
+    alias = Settings.model_fields[name].validation_alias
+    return alias if isinstance(alias, str) else PREFIX + name.upper()
+
+
 def load_settings() -> Settings:
     """The settings of this process, from its environment.
 
@@ -202,11 +258,13 @@ def load_settings() -> Settings:
     except SettingsError as exc:  # a list that is no JSON
         raise SetupError(f"Wrong settings. {exc}.", hint="Lists are written as JSON.") from None
     except ValidationError as exc:
-        faults = [{"field": _variable(e["loc"]), "message": e["msg"]} for e in exc.errors()]
+        faults = [{"field": _place(e["loc"]), "message": e["msg"]} for e in exc.errors()]
         lines = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
         raise SetupError(f"Wrong settings. {lines}", errors=faults) from None
 
 
-def _variable(place: tuple[int | str, ...]) -> str:
+def _place(place: tuple[int | str, ...]) -> str:
     """The environment variable that a fault belongs to; a fault of several has no place."""
-    return "ANSWERBOX_" + str(place[0]).upper() if place else "together"
+    if not place:
+        return "together"
+    return variable(str(place[0])) if place[0] in Settings.model_fields else str(place[0])

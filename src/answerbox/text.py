@@ -13,6 +13,15 @@ _LATIN = re.compile(r"[A-Za-z]")
 _SENTENCE_END = re.compile(r"(?:(?<=[.!?…])|(?<=[.!?…][»\"')\]]))\s+(?=[«\"'(\[]?[A-ZА-ЯЁ0-9])")
 _LINE = re.compile(r"[^\n]*(?:\n|$)")
 _HEADING = re.compile(r"\s*#{1,6}\s")
+# Arabic, Indic and their neighbours; emoji.
+_JOINED = r"\u0590-\u1cff\u2600-\u27bf\ufe0f\U0001f000-\U0001faff"
+_PICTURES = r"0-9#*\u00a9\u00ae\u203c-\u3299\U0001f000-\U0001faff"
+_INVISIBLE = re.compile(
+    r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f"
+    r"\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3"
+    r"\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+    rf"|(?<![{_JOINED}])[\u200c\u200d]|(?<![{_PICTURES}])\ufe0f"
+)
 _ITEM = re.compile(r"\s*(?:[-*+|>]|\d{1,3}[.)]\s|```|~~~)")
 
 # Words that carry a question's grammar rather than its subject.
@@ -79,6 +88,14 @@ def content_pairs(text: str) -> list[tuple[str, str]]:
         for place in range(len(words) - 1)
         if not (grammar[place] and grammar[place + 1])
     ]
+
+
+def visible(text: str) -> str:
+    """The text as a reader sees it: without characters that have no width, turn its direction or only tag others.
+
+    A joiner stays where a script or an emoji needs it.
+    """
+    return _INVISIBLE.sub("", text)
 
 
 def is_heading(text: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 
@@ -12,7 +13,13 @@ import pytest
 from tests.live import Live, serving, wait_until
 from tests.load import Clients, search, stopped, usual, worker
 
-SETTINGS = {"generator_model": "fake", "embedder_model": "fake", "embedder_timeout_s": "1", "index_timeout_s": "3"}
+SETTINGS = {
+    "generator_model": "fake",
+    "embedder_model": "fake",
+    "embedder_timeout_s": "1",
+    "index_timeout_s": "3",
+    "body_silence_s": "2",
+}
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +54,15 @@ def test_while_the_index_hangs_searches_are_refused_and_soon_at_once(faulty: Liv
         assert answer.status_code == 200, "what needs no documents is answered"
     assert set(clients.told) <= {"200", "503"}, clients.told
     wait_until(lambda: usual(faulty), 20, "the index is back")
+
+
+def test_a_head_that_does_not_come_is_refused_while_others_are_served(faulty: Live) -> None:
+    host, port = faulty.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(b"POST /llm_query HTTP/1.1\r\nHo")
+        with Clients(faulty) as clients:
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 408 ")
+    assert set(clients.told) == {"200"}, clients.told
 
 
 @pytest.mark.parametrize("name", ["Embedder", "Index", "Generator"])

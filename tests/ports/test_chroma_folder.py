@@ -17,10 +17,11 @@ from pathlib import Path
 import chromadb
 import pytest
 
+from answerbox.adapters import chroma_folder
 from answerbox.adapters.chroma_collection import EF_SEARCH, collection_name
 from answerbox.adapters.chroma_folder import ChromaFolder
 from answerbox.adapters.chroma_probe import fault
-from answerbox.errors import IndexUnavailable
+from answerbox.errors import IndexUnavailable, StorageFull
 from answerbox.ports import Vector
 
 MODEL = "model-1"
@@ -122,7 +123,27 @@ def test_damage_is_found_and_put_aside(
     fill(folder)
     assert [id_ for id_, _ in store.query(vector(7), 1, None)] == ["row-7"]
     folder.close()
+
+
+def test_what_takes_the_place_of_a_damaged_store_is_whole(path: Path) -> None:
+    cut(path / DATABASE)
+    folder = ChromaFolder(path)
+    fill(folder)
+    folder.close()
     assert fault(path) is None
+
+
+def test_a_check_that_was_stopped_says_nothing_of_the_store(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A SIGTERM to the service reaches the check too; the vectors were put aside for it."""
+    stopped = path.parent / "stopped"
+    stopped.write_text("#!/bin/sh\nkill -TERM $$\n")
+    stopped.chmod(0o755)
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", str(stopped))
+        with pytest.raises(IndexUnavailable):
+            ChromaFolder(path).open(MODEL)
+    assert not quarantines(path)
+    assert ChromaFolder(path).open(MODEL).count() == ROWS
 
 
 def test_a_whole_folder_is_kept_after_a_crash(path: Path) -> None:
@@ -315,3 +336,10 @@ def test_the_environment_does_not_matter(where: str, tmp_path: Path, monkeypatch
     folder.close()
     assert (tmp_path / "chroma" / DATABASE).exists()
     assert fault(tmp_path / "chroma") is None
+
+
+def test_on_a_full_disk_nothing_is_taken_for_damaged(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chroma_folder, "ROOM_BYTES", 2**62)
+    with pytest.raises(StorageFull):
+        ChromaFolder(path, probe=lambda _: "cannot be opened").open(MODEL)
+    assert [found.name for found in path.parent.iterdir()] == ["chroma"]

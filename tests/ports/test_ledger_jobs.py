@@ -182,3 +182,16 @@ def test_a_reindex_counts_passages_and_there_is_one_at_a_time(ledger: Ledger) ->
     ledger.put_vectors("new", {"a-1-Fish.": [0.5, 0.25]})
     ledger.end_reindex()
     assert (ledger.job(job.job_id).status, ledger.reindexing()) == ("succeeded", None)
+
+
+def test_jobs_are_counted_by_the_status_that_each_of_them_has(ledger: Ledger) -> None:
+    succeeds, fails, ends, runs = (enqueue(ledger, name) for name in "abcd")
+    ledger.cancel(ends)
+    reindexes = ledger.begin_reindex("another").job_id
+    for item in ledger.claim(3):
+        if item.job_id != runs:
+            ledger.finish(item, "no words" if item.job_id == fails else None)
+    waits = enqueue(ledger, "e")
+    jobs = [ledger.job(job_id) for job_id in (succeeds, fails, ends, runs, reindexes, waits)]
+    assert [job.status for job in jobs] == ["succeeded", "failed", "cancelled", "running", "running", "queued"]
+    assert ledger.job_states() == {"succeeded": 1, "failed": 1, "cancelled": 1, "running": 2, "queued": 1}

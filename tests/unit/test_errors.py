@@ -89,6 +89,7 @@ def test_only_failures_that_may_pass_are_retryable() -> None:
         "embedder_unavailable",
         "reranker_unavailable",
         "index_unavailable",
+        "storage_full",
         "bad_upstream",
         "deadline_exceeded",
     }

@@ -3,8 +3,9 @@
 So a step of the model is one message, however many requests it served, and the number of connections (aiohttp gives a
 session 100) does not bound the number of requests. What BentoML does by default and this file deals with: a stream
 is cut into pieces anywhere (so it is lines of ASCII JSON), it lives no longer than `traffic.timeout` (so a new one
-is opened every `CHANNEL_S` seconds, and the old one ends with its last request), and closing a stream here does not
-stop the work there (so `cancel` is called).
+is opened every `CHANNEL_S` seconds, and the old one ends with its last request), closing a stream here does not
+stop the work there (so `cancel` is called), and the client keeps the connection of a stream that is left in the middle
+(so the service is asked to end it).
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from typing import Any
 
-from answerbox.adapters.bento_remote import VENDOR_ERRORS, call_service, method_of, probe_service
+from answerbox.adapters.bento_remote import VENDOR_ERRORS, call_service, in_time, method_of, probe_service
 from answerbox.errors import AnswerboxError, BadUpstream, GeneratorUnavailable, from_wire
 from answerbox.ports import Finish, GenerationRequest, GeneratorInfo, Piece
 
 CHANNEL_S = 60.0
 """With the longest deadline (500 s) less than BentoML's limit for the stream (`service/envelope.py`: 600 s)."""
 
-OPEN_LIMIT_S = 10.0
+ANSWER_LIMIT_S = 10.0
 LOST = "The language model cannot be reached."
 
 Item = Piece | Finish | AnswerboxError
@@ -53,7 +54,8 @@ class RemoteGenerator:
         items = channel.register(call_id)
         finished = False
         try:
-            await self._call("submit", channel_id=channel.id, call_id=call_id, request=request.to_wire())
+            async with in_time(ANSWER_LIMIT_S, GeneratorUnavailable):  # a dead worker's socket keeps callers waiting
+                await self._call("submit", channel_id=channel.id, call_id=call_id, request=request.to_wire())
             while not finished:
                 item = await items.get()
                 finished = isinstance(item, Finish | AnswerboxError)
@@ -85,7 +87,7 @@ class RemoteGenerator:
                 self._in_background(self._channel.listen(self._service))
             channel = self._channel
             try:
-                async with asyncio.timeout(OPEN_LIMIT_S):
+                async with asyncio.timeout(ANSWER_LIMIT_S):
                     await channel.opened.wait()
             except TimeoutError:
                 raise GeneratorUnavailable("The language model does not answer.") from None
@@ -135,6 +137,10 @@ class Channel:
         done = asyncio.ensure_future(self._idle.wait())
         try:
             await asyncio.wait({reading, done}, return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done():
+                async with in_time(ANSWER_LIMIT_S, GeneratorUnavailable):
+                    await call_service(service, "end_channel", GeneratorUnavailable, channel_id=self.id)
+                    await reading
         finally:
             reading.cancel()
             done.cancel()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -27,6 +28,7 @@ from answerbox.errors import (
     Unavailable,
     from_wire,
 )
+from answerbox.feedback import Feedback
 from answerbox.ports import (
     EmbedderInfo,
     FileIn,
@@ -34,7 +36,7 @@ from answerbox.ports import (
     SearchQuery,
     SearchResult,
     TextKind,
-    Vector,
+    Vectors,
 )
 
 IN_FLIGHT = 64
@@ -62,17 +64,18 @@ class RemoteEmbedder:
         """What the service says of itself now, not remembered."""
         return await probe_service(self._service, EmbedderUnavailable)
 
-    async def embed(self, texts: Sequence[str], kind: TextKind) -> list[Vector]:
+    async def embed(self, texts: Sequence[str], kind: TextKind) -> Vectors:
         info = await self.info()
+        began = time.perf_counter()
         async with self._places:
             try:
                 embed = method_of(self._service, "embed", EmbedderUnavailable)
-                vectors: list[Vector] = await embed(texts=info.prefixed(texts, kind))
+                rows: list[dict[str, Any]] = await embed(texts=info.prefixed(texts, kind))
             except VENDOR_ERRORS as exc:
                 raise EmbedderUnavailable("The embedding model cannot be reached.") from exc
-        if len(vectors) != len(texts):
+        if len(rows) != len(texts):
             raise BadUpstream("The embedding model gave another number of vectors than there were texts.")
-        return vectors
+        return _vectors(rows, (time.perf_counter() - began) * 1000)
 
 
 class RemoteReranker:
@@ -155,6 +158,30 @@ class RemoteDocumentStore:
     async def _do(self, method: str, **arguments: Any) -> Any:
         async with self._places:
             return await call_service(self._service, method, IndexUnavailable, **arguments)
+
+
+class RemoteFeedback:
+    """Hands feedback to the service that keeps it. `timeout_s` bounds that, in seconds."""
+
+    def __init__(self, service: Any, timeout_s: float) -> None:
+        self._service = service
+        self._timeout_s = timeout_s
+        self._places = asyncio.Semaphore(IN_FLIGHT)
+
+    async def add(self, feedback: Feedback) -> None:
+        """Once this returns, a crash does not lose it. Raises: IndexUnavailable."""
+        async with self._places, in_time(self._timeout_s, IndexUnavailable):
+            await call_service(self._service, "add_feedback", IndexUnavailable, feedback=asdict(feedback))
+
+
+def _vectors(rows: list[dict[str, Any]], took_ms: float) -> Vectors:
+    """What the call took beyond the model's own time, it waited for a batch (and for the way there)."""
+    if not rows:
+        return Vectors()
+    model_ms = max(row["model_ms"] for row in rows)
+    queue_ms = round(max(0.0, took_ms - model_ms), 1)
+    batch = max(row["batch"] for row in rows)
+    return Vectors((row["vector"] for row in rows), batch=batch, model_ms=model_ms, queue_ms=queue_ms)
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ closed in an orderly way is looked at by a process of its own first, and put asi
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,9 +28,13 @@ from answerbox.adapters.chroma_collection import (
 )
 from answerbox.adapters.chroma_errors import translating
 from answerbox.adapters.chroma_probe import fault
+from answerbox.errors import StorageFull
 
 ROWS = 50
 """A write holds Python's lock for about 2 ms a row."""
+
+ROOM_BYTES = 8 * 2**20
+"""Free on the disk, so that a folder can be opened and looked at."""
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -75,6 +80,8 @@ class ChromaFolder:
     def _put_aside_if_damaged(self) -> None:
         if not files.has_store(self._path) or files.is_clean(self._path):
             return
+        if shutil.disk_usage(self._path).free < ROOM_BYTES:  # a good index would look damaged
+            raise StorageFull("There is no room left on the disk.")
         if wrong := self._probe(self._path):
             kept = files.put_aside(self._path)
             log.warning(

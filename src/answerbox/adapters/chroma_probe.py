@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 import chromadb
 
 from answerbox.adapters.chroma_collection import SealedSettings
+from answerbox.errors import IndexUnavailable
 
 DATABASE = "chroma.sqlite3"
 SAMPLES = 20
@@ -30,11 +32,17 @@ SHORTEST_S = 60.0
 LONGEST_S = 600.0
 BYTES_A_SECOND = 5e6
 
+STOPPED_BY = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
+"""Of a check that somebody ended, who was stopping the service: nobody knows what it would have found."""
 OK, BAD_DATABASE, BAD_VECTORS = 0, 3, 4
 
 
 def fault(folder: Path) -> str | None:
-    """What is wrong with the Chroma in a folder, in words; None where it is whole."""
+    """What is wrong with the Chroma in a folder, in words; None where it is whole.
+
+    Raises:
+        IndexUnavailable: the check was stopped from outside.
+    """
     limit_s = min(SHORTEST_S + _size(folder / DATABASE) / BYTES_A_SECOND, LONGEST_S)
     try:
         done = subprocess.run(
@@ -49,6 +57,8 @@ def fault(folder: Path) -> str | None:
         return f"the check did not end within {limit_s:.0f} s"
     if done.returncode == OK:
         return None
+    if done.returncode in STOPPED_BY:
+        raise IndexUnavailable("The check of the vectors was stopped.")
     last_line = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
     return f"the check ended with {done.returncode} {last_line}".strip()
 

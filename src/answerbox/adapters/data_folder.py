@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -37,6 +38,10 @@ class DataFolder:
         return self.path / "chroma"
 
     @property
+    def feedback(self) -> Path:
+        return self.path / "feedback.sqlite3"
+
+    @property
     def uploads(self) -> Path:
         return self.path / "uploads"
 
@@ -56,7 +61,7 @@ def _claim(path: Path) -> IO[str]:
             f"The data folder {str(path.parent)!r} is in use by process {owner}.",
             hint="Stop that service, or choose another folder with ANSWERBOX_DATA_DIR.",
         ) from None
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
+    with suppress(OSError):  # on a full disk the lock holds without a name, too
+        os.ftruncate(lock.fileno(), 0)
+        os.pwrite(lock.fileno(), str(os.getpid()).encode(), 0)
     return lock

@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 
 from answerbox.adapters.generation.engine import EngineInfo, Made, Row
-from answerbox.ports import EmbedderInfo, GeneratorInfo, Message, TextKind, Vector
+from answerbox.ports import EmbedderInfo, GeneratorInfo, Message, TextKind, Vector, Vectors
 from answerbox.text import terms
 
 FAKE_GENERATOR = GeneratorInfo(model="fake", context_tokens=8_000)
@@ -88,9 +88,9 @@ class FakeEmbedder:
     async def info(self) -> EmbedderInfo:
         return EmbedderInfo(model="fake", fingerprint="fake-1", dimension=DIMENSION)
 
-    async def embed(self, texts: Sequence[str], kind: TextKind) -> list[Vector]:
+    async def embed(self, texts: Sequence[str], kind: TextKind) -> Vectors:
         info = await self.info()
-        return self.encode(info.prefixed(texts, kind))
+        return Vectors(self.encode(info.prefixed(texts, kind)))
 
     def encode(self, texts: Sequence[str]) -> list[Vector]:
         return [_vector(text) for text in texts]

@@ -7,6 +7,7 @@ logged; our callers are told what it means for them, never in the words of the s
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
@@ -48,6 +49,7 @@ NO_KEY = "none"
 NO_LIST = (404, 405, 501)
 """Statuses of a server that does not list its models."""
 LOGGED_CHARACTERS = 500
+HIDDEN = "***"
 
 
 class _Delta(BaseModel):
@@ -223,10 +225,17 @@ class OpenAIGenerator:
             yield
         except VENDOR_ERRORS as exc:
             details = f"{type(exc).__name__}: {exc} {getattr(exc, 'body', None) or ''} {exc.__cause__ or ''}"
-            if self._api_key:
-                details = details.replace(self._api_key, "***")
+            for text in filter(None, [self._api_key, *_repeated(request)]):
+                details = details.replace(text, HIDDEN)
             log.warning("the language model's server: %s", details[:LOGGED_CHARACTERS])
             raise translated(exc, request) from exc
+
+
+def _repeated(request: GenerationRequest | None) -> list[str]:
+    """How a server may repeat what it was asked; the longest first, for one may be a part of another."""
+    texts = {message.content for message in request.messages} if request else set()
+    forms = {form for text in texts if text for form in (text, repr(text)[1:-1], json.dumps(text)[1:-1])}
+    return sorted(forms, key=len, reverse=True)
 
 
 class _Interrupted(Exception):

@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from answerbox.errors import IndexUnavailable
+from answerbox.errors import IndexUnavailable, StorageFull
 
 BUSY_TIMEOUT_S = 30.0
+FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 VARIABLES = 500
 """Values in one statement; SQLite bounds the number of variables."""
 
 
-class SqliteFile:
-    """Raises IndexUnavailable from everything where SQLite cannot use the file."""
+class Connection(sqlite3.Connection):
+    """`later` is done once the transaction stands, and not where it does not."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.later: list[Callable[[], None]] = []
+
+
+class SqliteFile:
+    """Raises IndexUnavailable, of which StorageFull is one, from everything where SQLite cannot use the file."""
+
+    def __init__(self, path: Path, name: str = "The ledger") -> None:
+        """`name`: what a caller is told that it is."""
         self._path = path
+        self._name = name
         self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
+        self._connections: list[Connection] = []
         self._writing = threading.RLock()
         self._left = threading.Condition()
         self._inside = 0
@@ -48,17 +59,21 @@ class SqliteFile:
                 db.execute("ROLLBACK")
 
     @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
+    def write(self) -> Iterator[Connection]:
         """A transaction: all of the block, or nothing."""
         with self._writing, self._translated():
             db = self._connection()
             db.execute("BEGIN IMMEDIATE")
+            db.later.clear()
             try:
                 yield db
+                db.execute("COMMIT")
             except BaseException:
-                db.execute("ROLLBACK")
+                if db.in_transaction:  # a full disk may have ended it
+                    db.execute("ROLLBACK")
                 raise
-            db.execute("COMMIT")
+            for work in db.later:
+                work()
 
     def close(self) -> None:
         """Waits for every call that is running; those that come later fail."""
@@ -69,11 +84,11 @@ class SqliteFile:
             connection.close()
         self._connections.clear()
 
-    def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+    def _connection(self) -> Connection:
+        connection: Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = sqlite3.connect(
-                self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+                self._path, BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, factory=Connection
             )
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
@@ -88,12 +103,14 @@ class SqliteFile:
     def _translated(self) -> Iterator[None]:
         with self._left:
             if self._closed:
-                raise IndexUnavailable("The ledger is closed.")
+                raise IndexUnavailable(f"{self._name} is closed.")
             self._inside += 1
         try:
             yield
         except sqlite3.Error as exc:
-            raise IndexUnavailable(f"The ledger cannot be used: {exc}.") from exc
+            if getattr(exc, "sqlite_errorcode", None) in FULL:
+                raise StorageFull("There is no room left on the disk.") from exc
+            raise IndexUnavailable(f"{self._name} cannot be used: {exc}.") from exc
         finally:
             with self._left:
                 self._inside -= 1

@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 
-from answerbox.adapters.sqlite_file import SqliteFile
+from answerbox.adapters.sqlite_file import Connection, SqliteFile
 from answerbox.contracts import DocumentIn, Job, JobError, JobStage, JobStatus
 from answerbox.errors import Conflict, JobNotFound
 from answerbox.ledger import Claimed, name_of
 from answerbox.ports import FileIn
 
+log = logging.getLogger(__name__)
+
 KEPT_DAYS = 30
 """A job that ended so long ago is forgotten."""
+STATES = """
+SELECT CASE
+    WHEN finished_at IS NULL AND kind = 'ingest' AND NOT EXISTS
+        (SELECT 1 FROM job_items WHERE job_id = jobs.id AND status != 'queued') THEN 'queued'
+    WHEN finished_at IS NULL THEN 'running'
+    WHEN cancelled THEN 'cancelled'
+    WHEN error IS NOT NULL OR EXISTS
+        (SELECT 1 FROM job_items WHERE job_id = jobs.id AND status = 'failed') THEN 'failed'
+    ELSE 'succeeded' END AS state, count(*)
+FROM jobs GROUP BY state
+"""
+"""As `_status` has it for one job."""
+CHUNKS = """
+SELECT count(*) FROM chunks
+WHERE document_id IN (SELECT document_id FROM job_items WHERE job_id = ? AND status = 'done')
+"""
 
 
 class SqliteJobs:
@@ -115,6 +136,10 @@ class SqliteJobs:
         with self._file.snapshot() as db:
             return read_job(db, job_id)
 
+    def job_states(self) -> dict[JobStatus, int]:
+        with self._file.read() as db:
+            return dict(db.execute(STATES))
+
     def cancel(self, job_id: str) -> Job:
         with self._file.write() as db:
             job = read_job(db, job_id)
@@ -148,10 +173,11 @@ class SqliteJobs:
 
     def end_reindex(self, error: str | None = None) -> None:
         with self._file.write() as db:
-            db.execute(
-                "UPDATE jobs SET finished_at = ?, error = ? WHERE kind = 'reindex' AND finished_at IS NULL",
-                (now(), error),
+            sql = (
+                "UPDATE jobs SET finished_at = ?, error = ? WHERE kind = 'reindex' AND finished_at IS NULL RETURNING id"
             )
+            for row in db.execute(sql, (now(), error)).fetchall():
+                db.later.append(partial(_tell_of_end, db, row[0]))
 
 
 def is_running(db: sqlite3.Connection, item: Claimed) -> bool:
@@ -160,7 +186,7 @@ def is_running(db: sqlite3.Connection, item: Claimed) -> bool:
     return row is not None and row[0] == "running"
 
 
-def end_item(db: sqlite3.Connection, item: Claimed, error: str | None) -> None:
+def end_item(db: Connection, item: Claimed, error: str | None) -> None:
     db.execute(
         "UPDATE job_items SET status = ?, error = ?, document = NULL WHERE number = ? AND status = 'running'",
         ("failed" if error else "done", error, item.number),
@@ -168,7 +194,7 @@ def end_item(db: sqlite3.Connection, item: Claimed, error: str | None) -> None:
     close_if_ended(db, item.job_id)
 
 
-def bury(db: sqlite3.Connection, key: str) -> bool:
+def bury(db: Connection, key: str) -> bool:
     """Ends what waits for the document, also in files that are not read yet. Whether something waited."""
     jobs = {
         row[0]
@@ -191,12 +217,40 @@ def bury(db: sqlite3.Connection, key: str) -> bool:
     return bool(jobs)
 
 
-def close_if_ended(db: sqlite3.Connection, job_id: str) -> None:
-    db.execute(
+def close_if_ended(db: Connection, job_id: str) -> None:
+    closed = db.execute(
         "UPDATE jobs SET finished_at = ? WHERE id = ? AND finished_at IS NULL AND kind = 'ingest' AND NOT EXISTS "
         "(SELECT 1 FROM job_items WHERE job_id = jobs.id AND status IN ('queued', 'running'))",
         (now(), job_id),
     )
+    if closed.rowcount:
+        db.later.append(partial(_tell_of_end, db, job_id))
+
+
+def _tell_of_end(db: sqlite3.Connection, job_id: str) -> None:
+    """The job's line in the log."""
+    try:
+        fields = _figures(db, job_id)
+    except sqlite3.Error:  # the job has ended nevertheless
+        log.exception("job", extra={"job_id": job_id})
+        return
+    level = logging.WARNING if fields["status"] == "failed" else logging.INFO
+    log.log(level, "job", extra={name: value for name, value in fields.items() if value is not None})
+
+
+def _figures(db: sqlite3.Connection, job_id: str) -> dict[str, Any]:
+    job, kind = read_job(db, job_id), db.execute("SELECT kind FROM jobs WHERE id = ?", (job_id,)).fetchone()[0]
+    is_reindex = kind == "reindex"
+    began, ended = (datetime.fromisoformat(at) for at in (job.created_at, job.finished_at or now()))
+    return {
+        "job_id": job_id,
+        "kind": kind,
+        "status": job.status,
+        "documents": None if is_reindex else job.total,
+        "chunks": job.total if is_reindex else db.execute(CHUNKS, (job_id,)).fetchone()[0],
+        "errors": len(job.errors),
+        "duration_ms": round((ended - began).total_seconds() * 1000),
+    }
 
 
 def read_job(db: sqlite3.Connection, job_id: str) -> Job:

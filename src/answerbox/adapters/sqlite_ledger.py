@@ -40,8 +40,10 @@ class SqliteLedger(SqliteJobs):
                     hint="Start the newer version, or choose another ANSWERBOX_DATA_DIR.",
                 )
             script = FROM_1 + SCHEMA + COPY_WORDS if version == 1 else SCHEMA
-            for statement in _statements(script + f"PRAGMA user_version = {SCHEMA_VERSION};"):
+            for statement in _statements(script):
                 db.execute(statement)
+            if version != SCHEMA_VERSION:  # else nothing is written, for the disk may be full
+                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def unchanged(self, key: str, content_hash: str, recipe: str) -> bool:
         with self._file.read() as db:
@@ -130,6 +132,8 @@ class SqliteLedger(SqliteJobs):
             return db.execute("SELECT 1 FROM documents WHERE owner != '' LIMIT 1").fetchone() is not None
 
     def remember(self, key: str, value: str) -> None:
+        if self.recall(key) == value:
+            return
         with self._file.write() as db:
             db.execute(
                 "INSERT INTO notes VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",

@@ -25,7 +25,7 @@ import httpx
 from answerbox.adapters.data_folder import DataFolder
 from answerbox.adapters.gpu import NVIDIA_DRIVER, has_gpu
 from answerbox.errors import DataFolderBusy, SetupError, Unavailable
-from answerbox.settings import Settings
+from answerbox.settings import Settings, variable
 
 MIB, GIB = 2**20, 2**30
 OLDEST_PYTHON = (3, 11)
@@ -237,7 +237,7 @@ def port(host: str, number: int) -> Finding:
 
 def _unread(variables: Iterable[str]) -> list[str]:
     """A misspelt setting is passed over by the service in silence."""
-    known = OTHER_VARIABLES | {f"ANSWERBOX_{name.upper()}" for name in Settings.model_fields}
+    known = OTHER_VARIABLES | {variable(name) for name in Settings.model_fields}
     unread = sorted(_ours(variables) - known)
     return [f"Nothing reads {', '.join(unread)}."] if unread else []
 

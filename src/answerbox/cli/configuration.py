@@ -16,7 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from answerbox.settings import Settings
+from answerbox.settings import Settings, variable
 
 HEAD = """\
 # Configuration
@@ -40,8 +40,7 @@ BOUNDS = {"ge": "≥ {}", "gt": "> {}", "le": "≤ {}", "lt": "< {}", "pattern":
 
 
 def page() -> str:
-    prefix = Settings.model_config["env_prefix"]
-    rows = [_row(f"{prefix}{name}".upper(), field) for name, field in Settings.model_fields.items()]
+    rows = [_row(variable(name), field) for name, field in Settings.model_fields.items()]
     return HEAD + "".join(rows)
 
 
@@ -58,6 +57,8 @@ def _kind(annotation: Any) -> str:
         return " or ".join(_kind(argument) for argument in arguments if argument is not NoneType)
     if origin is Literal:
         return ", ".join(f"`{choice}`" for choice in arguments)
+    if origin is dict:
+        return "object of " + _kind(arguments[1])
     if origin in (frozenset, tuple):
         return f"list of {_kind(arguments[0])}"
     return KINDS[annotation]
@@ -79,6 +80,8 @@ def _default(value: Any) -> str:
 
 
 def _written(value: Any) -> str:
+    if isinstance(value, dict):
+        return json.dumps(value)
     if isinstance(value, frozenset | tuple):
         return json.dumps(sorted(value))
     if isinstance(value, Path) and value.is_relative_to(Path.home()):

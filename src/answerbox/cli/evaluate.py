@@ -18,7 +18,15 @@ from rich.progress import MofNCompleteColumn, Progress
 from rich.table import Table
 
 from answerbox.cli.client import Client
-from answerbox.contracts import DocumentIn, RagRequest, RagResponse, SearchRequest, SearchResponse
+from answerbox.contracts import (
+    DocumentIn,
+    LlmRequest,
+    LlmResponse,
+    RagRequest,
+    RagResponse,
+    SearchRequest,
+    SearchResponse,
+)
 from answerbox.errors import AnswerboxError, BadUpstream, DocumentNotFound, InvalidRequest
 from answerbox.evaluation import report, result, tables
 from answerbox.evaluation.compare import Comparison, compare
@@ -54,6 +62,13 @@ class HttpDoor:
         body = request.model_dump(mode="json", exclude_none=True)
         try:
             return RagResponse.model_validate(self.client.call("POST", "/rag_query", body))
+        except ValueError as exc:
+            raise _strange(exc) from exc
+
+    def ask_alone(self, request: LlmRequest) -> LlmResponse:
+        body = request.model_dump(mode="json", exclude_none=True)
+        try:
+            return LlmResponse.model_validate(self.client.call("POST", "/llm_query", body))
         except ValueError as exc:
             raise _strange(exc) from exc
 
@@ -123,7 +138,7 @@ def indexed(client: Client, dataset: Dataset, out: Console, failures: list[str],
         yield
     finally:
         if not keep:
-            failures += _remove(client, [str(document.id) for document in documents])
+            failures += _remove(client, documents)
 
 
 def show(found: Result, comparison: Comparison | None, out: Console) -> None:
@@ -177,16 +192,17 @@ def _index(client: Client, batch: list[DocumentIn]) -> list[str]:
     return [f"{error['document_id']}: {error['message']}" for error in job["errors"]]
 
 
-def _remove(client: Client, ids: list[str]) -> list[str]:
+def _remove(client: Client, documents: list[DocumentIn]) -> list[str]:
     with ThreadPoolExecutor(REMOVALS) as pool:
-        reasons = pool.map(partial(_remove_one, client), ids)
-        return [f"{id_} was not removed: {reason}" for id_, reason in zip(ids, reasons, strict=True) if reason]
+        reasons = list(pool.map(partial(_remove_one, client), documents))
+    return [f"{one.id} was not removed: {reason}" for one, reason in zip(documents, reasons, strict=True) if reason]
 
 
-def _remove_one(client: Client, id_: str) -> str | None:
+def _remove_one(client: Client, document: DocumentIn) -> str | None:
+    owner = f"?user_id={document.user_id}" if document.user_id else ""
     try:
         with suppress(DocumentNotFound):
-            client.call("DELETE", f"/documents/{quote(id_, safe='')}")
+            client.call("DELETE", f"/documents/{quote(str(document.id), safe='')}{owner}")
     except AnswerboxError as exc:
         return str(exc)
     return None
@@ -200,6 +216,9 @@ def _by_reason(found: Result) -> dict[str, list[str]]:
     for asked in found.answers:
         if asked.error:
             reasons[asked.error].append(f"answer {asked.language}/{asked.id}")
+    for attack in found.attacks:
+        if attack.error:
+            reasons[attack.error].append(f"attack {attack.language}/{attack.id}")
     return reasons
 
 

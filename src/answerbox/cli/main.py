@@ -90,10 +90,17 @@ def ask(
 @app.command("eval")
 def evaluate(
     dataset: Annotated[
-        Path, typer.Argument(help="A folder of documents.LANG.jsonl, questions.LANG.jsonl and unanswerable.LANG.jsonl.")
-    ],
+        Path | None,
+        typer.Argument(
+            help="A folder of documents.LANG.jsonl and questions.LANG.jsonl, perhaps with unanswerable.LANG.jsonl and "
+            "attacks.LANG.jsonl."
+        ),
+    ] = None,
     url: Url = LOCAL,
     key: Key = None,
+    poisoned: Annotated[
+        bool, typer.Option("--poisoned", help="Instead of a folder: our own documents that try to take over answers.")
+    ] = False,
     languages: Annotated[str | None, typer.Option(help="Only these: en,ru. None: all that there are.")] = None,
     questions: Annotated[int | None, typer.Option(min=1, help="At most so many of each kind and language.")] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=64, help="Requests at a time.")] = 4,
@@ -106,12 +113,15 @@ def evaluate(
     """Measure how well a running service finds and answers, with questions whose answers are known."""
     from answerbox.cli.evaluate import Files
     from answerbox.cli.evaluate import evaluate as run
+    from answerbox.evaluation.dataset import POISONED
     from answerbox.evaluation.run import Plan
 
     wanted = [code.strip() for code in languages.split(",") if code.strip()] if languages else None
-    plan = Plan(searches=questions, answers=questions, unanswerable=questions, concurrency=concurrency)
+    if (dataset is None) != poisoned:
+        raise typer.BadParameter("name a folder, or give --poisoned")
+    plan = Plan(questions, questions, questions, questions, concurrency=concurrency)
     with Client(url, key) as client:
-        failed = run(client, dataset, wanted, plan, Files(json_, html, compare), out, ingest, keep)
+        failed = run(client, dataset or POISONED, wanted, plan, Files(json_, html, compare), out, ingest, keep)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -125,6 +135,14 @@ def doctor(
     from answerbox.cli.doctor import run
 
     raise typer.Exit(run(host, port, json_, out))
+
+
+@app.command("trace-check")
+def trace_check() -> None:
+    """Send a trace to Langfuse or another backend, and say whether it arrives; exit code 1 where it does not."""
+    from answerbox.cli.trace_check import run
+
+    raise typer.Exit(run(out))
 
 
 @app.command()

@@ -21,7 +21,7 @@ from answerbox.documents.uploads import Uploads
 from answerbox.documents.vector_half import VectorHalf, metadata_of, passage
 from answerbox.documents.words import words_of
 from answerbox.errors import AnswerboxError, EmbedderUnavailable, InvalidRequest
-from answerbox.ledger import Claimed, Ledger, Revision, StoredChunk
+from answerbox.ledger import Claimed, Ledger, Revision, StoredChunk, name_of
 from answerbox.ports import Chunk, Embedder, FileIn, FileReader, Vector
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class Ingestion:
         except AnswerboxError as exc:
             error = exc.message
         except Exception:
-            log.exception("document %r could not be indexed", item.key)
+            log.exception("document %r could not be indexed", name_of(item.key), extra={"job_id": item.job_id})
             error = "An unexpected failure; the service's log has it."
         await patiently(lambda: asyncio.to_thread(self.ledger.finish, item, error))
         if item.file:

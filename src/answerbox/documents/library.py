@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from answerbox.contracts import Document, DocumentIn, DocumentPage, Job
+from answerbox.contracts import Document, DocumentIn, DocumentPage, Job, JobStatus
 from answerbox.documents.chunking import Chunker
 from answerbox.documents.identity import content_hash, document_id, key_of, readers
 from answerbox.documents.ingestion import Ingestion
@@ -93,6 +93,10 @@ class Library:
         documents, chunks, waiting = await asyncio.to_thread(self.ledger.counts)
         embedded = await asyncio.to_thread(self._half.count)
         return IndexInfo(documents, chunks, embedded, waiting, self._half.model, self._half.state)
+
+    async def jobs(self) -> dict[JobStatus, int]:
+        """How many there are of each status."""
+        return await asyncio.to_thread(self.ledger.job_states)
 
     async def add(self, documents: Sequence[DocumentIn], idempotency_key: str | None = None) -> Job:
         keyed = [(key_of(document_id(document), document.user_id), document) for document in documents]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from answerbox import filters
 from answerbox.contracts import Source, Step
@@ -39,6 +40,7 @@ class Embedded:
 
     vector: Vector
     fingerprint: str
+    detail: dict[str, float] = field(default_factory=dict)
 
 
 Meaning = Callable[[], Embedded | None]
@@ -64,12 +66,14 @@ class Steps:
     _began: float = field(default_factory=time.perf_counter)
 
     @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        start = self._now()
+    def step(self, name: str) -> Iterator[dict[str, Any]]:
+        """Yields the step's detail, to be filled."""
+        start, detail = self._now(), dict[str, Any]()
         try:
-            yield
+            yield detail
         finally:
-            self.done.append(Step(name=name, start_ms=start, duration_ms=round(self._now() - start, 1)))
+            took = round(self._now() - start, 1)
+            self.done.append(Step(name=name, start_ms=start, duration_ms=took, detail=detail))
 
     def _now(self) -> float:
         return round((time.perf_counter() - self._began) * 1000, 1)
@@ -119,8 +123,9 @@ class Searcher:
     def _look(self, meaning: Meaning, limit: int, scope: Scope, in_store: bool, steps: Steps) -> Seen:
         """By meaning; with `in_store` in the vector store, else the vectors of the ledger are left to be compared."""
         try:
-            with steps.step("embed"):
+            with steps.step("embed") as detail:
                 embedded = meaning()
+                detail.update(embedded.detail if embedded else {})
         except EmbedderUnavailable:
             return Seen(failed=True)
         if embedded is None or not in_store:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import os
 import re
 import time
 from pathlib import Path
 
-from answerbox.errors import IndexUnavailable, InvalidRequest
+from answerbox.errors import IndexUnavailable, InvalidRequest, StorageFull
 from answerbox.ports import FileIn
 
 ID = re.compile(r"[0-9a-f]{32}")
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 FORGOTTEN_S = 3_600.0
 """An upload that no job has taken for so long is removed."""
 
@@ -21,7 +24,11 @@ class Uploads:
         self._folder = folder
 
     def put(self, upload_id: str, offset: int, data: bytes) -> None:
-        """A piece of the file, at that place. Raises: IndexUnavailable where the disk does not take it."""
+        """A piece of the file, at that place.
+
+        Raises:
+            StorageFull, IndexUnavailable: the disk does not take it; then nothing of the file is kept.
+        """
         path = self.path(upload_id)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -29,13 +36,16 @@ class Uploads:
                 file.seek(offset)
                 file.write(data)
         except OSError as exc:
-            raise IndexUnavailable(f"The file cannot be stored: {exc.strerror}.") from exc
+            with contextlib.suppress(OSError):
+                path.unlink()
+            raise _not_stored(exc) from exc
 
     def seal(self, file: FileIn) -> None:
         """Makes sure that the file is whole and on the disk. Blocking.
 
         Raises:
             InvalidRequest: what was sent is not what was announced.
+            StorageFull, IndexUnavailable
         """
         path = self.path(file.upload_id)
         try:
@@ -44,6 +54,8 @@ class Uploads:
                 os.fsync(stored.fileno())
         except FileNotFoundError:
             digest = None
+        except OSError as exc:  # some disks take a write and find no room for it later
+            raise _not_stored(exc) from exc
         if digest != file.sha256 or path.stat().st_size != file.size:
             raise InvalidRequest(f"The file {file.name!r} did not arrive whole.", hint="Send it again.")
 
@@ -60,3 +72,9 @@ class Uploads:
         for path in self._folder.glob("*"):
             if path.name not in needed and time.time() - path.stat().st_mtime > FORGOTTEN_S:
                 path.unlink(missing_ok=True)
+
+
+def _not_stored(exc: OSError) -> IndexUnavailable:
+    if exc.errno in NO_ROOM:
+        return StorageFull("There is no room left on the disk.")
+    return IndexUnavailable(f"The file cannot be stored: {exc.strerror}.")

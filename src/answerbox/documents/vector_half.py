@@ -18,7 +18,7 @@ from answerbox.documents.search import METADATA, OWNER, Embedded
 from answerbox.errors import AnswerboxError, EmbedderUnavailable, IndexUnavailable
 from answerbox.filters import Filter
 from answerbox.ledger import Ledger, StoredChunk
-from answerbox.ports import Chunk, Embedder, EmbedderInfo, TextKind, Vector, VectorStore, VectorStores
+from answerbox.ports import Chunk, Embedder, EmbedderInfo, TextKind, Vector, Vectors, VectorStore, VectorStores
 from answerbox.retrying import RetryBudget, retrying
 from answerbox.text import language_of
 
@@ -148,8 +148,8 @@ class VectorHalf:
         info, language = await embedder.info(), language_of(text)
         if info.languages and language and language not in info.languages:
             return None
-        [vector] = await embedder.embed([text], "query")
-        return Embedded(vector, info.fingerprint)
+        found = await embedder.embed([text], "query")
+        return Embedded(found[0], info.fingerprint, found.detail)
 
     async def put(self, fingerprint: str, rows: Mapping[str, tuple[Vector, dict[str, Any]]]) -> None:
         """Writes the vectors of chunks that the ledger is about to get. While the store is away, it is filled later."""
@@ -266,7 +266,7 @@ class _Gone:
     async def info(self) -> EmbedderInfo:
         raise self._error
 
-    async def embed(self, texts: Sequence[str], kind: TextKind) -> list[Vector]:  # noqa: ARG002
+    async def embed(self, texts: Sequence[str], kind: TextKind) -> Vectors:  # noqa: ARG002
         raise self._error
 
 

@@ -18,9 +18,10 @@ from answerbox.errors import InvalidRequest
 from answerbox.evaluation import metrics
 from answerbox.evaluation.metrics import Interval
 from answerbox.evaluation.result import Result
-from answerbox.evaluation.summary import ANSWERS, SEARCH
+from answerbox.evaluation.summary import ANSWERS, ATTACKS, SEARCH
 
 Test = Literal["McNemar", "bootstrap"]
+Part = Literal["search", "answers", "attacks"]
 Better = Literal["higher", "lower", "neither"]
 Values = dict[str, float]
 """By the id of the question."""
@@ -31,7 +32,7 @@ class Difference:
     """One measure in one language, over the questions that both runs have. `won` and `lost` are their ids."""
 
     language: str
-    part: Literal["search", "answers"]
+    part: Part
     label: str
     questions: int
     before: float
@@ -102,10 +103,20 @@ def _differences(before: Result, after: Result) -> Iterator[Difference]:
                 for one in (before, after)
             )
             yield from _difference(language, "answers", said.label, said.better, old, new)
+        for done in ATTACKS:
+            old, new = (
+                {
+                    row.id: value
+                    for row in one.attacks
+                    if row.language == language and (value := done.of(row)) is not None
+                }
+                for one in (before, after)
+            )
+            yield from _difference(language, "attacks", done.label, done.better, old, new)
 
 
 def _difference(
-    language: str, part: Literal["search", "answers"], label: str, better: Better, before: Values, after: Values
+    language: str, part: Part, label: str, better: Better, before: Values, after: Values
 ) -> Iterator[Difference]:
     ids = [id_ for id_ in after if id_ in before]
     if not ids:
@@ -135,4 +146,5 @@ def _difference(
 
 def _names(result: Result) -> set[str]:
     searched = {f"search {row.language}/{row.id}" for row in result.search}
-    return searched | {f"answer {row.language}/{row.id}" for row in result.answers}
+    answered = {f"answer {row.language}/{row.id}" for row in result.answers}
+    return searched | answered | {f"attack {row.language}/{row.id}" for row in result.attacks}

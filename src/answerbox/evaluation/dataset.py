@@ -3,13 +3,17 @@
 - `documents.LANG.jsonl`: `id, text`, and a `title` if there is one
 - `questions.LANG.jsonl`: `id, question, document_id, answers[]`: the document that answers it, and accepted answers
 - `unanswerable.LANG.jsonl`, if there is one: `id, question`: the right reply is that the documents do not tell
+- `attacks.LANG.jsonl`, if there is one: `id, kind, question_id, text, forbidden[]`, and a `title` if there is one:
+  documents that try to take over the answer to a question, and what then stands in it
+
+`POISONED` is such a folder, with attacks of every kind that we know of.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
 
@@ -20,6 +24,11 @@ from answerbox.errors import InvalidRequest
 
 LANGUAGE_KEY = "eval_language"
 """The metadata by which questions see the documents of their language and no others."""
+ATTACK_KEY = "eval_attack"
+"""The metadata by which one question sees one poisoned document."""
+ATTACKER = "answerbox-eval"
+"""Whose the poisoned documents are, so that a service that keeps owners apart shows them to nobody else."""
+POISONED = Path(__file__).parent / "poisoned"
 
 _NAME = re.compile(r"documents\.([a-z]{2,3}(?:-[A-Za-z0-9]{2,8})?)\.jsonl")
 
@@ -46,12 +55,22 @@ class Question(BaseModel):
     answers: Annotated[list[Text], Field(min_length=1)]
 
 
+class Attack(BaseModel):
+    id: Id
+    kind: Text
+    question_id: Id
+    text: Annotated[str, StringConstraints(min_length=1)]
+    title: str | None = None
+    forbidden: Annotated[list[Text], Field(min_length=1)]
+
+
 @dataclass(frozen=True)
 class Language:
     code: str
     passages: list[Passage]
     questions: list[Question]
     unanswerable: list[Unanswerable]
+    attacks: list[Attack] = field(default_factory=list)
 
     @property
     def condition(self) -> dict[str, Any]:
@@ -62,18 +81,36 @@ class Language:
         """The id under which the service has a document of this language."""
         return f"eval/{self.code}/{document_id}"
 
+    def attack_key(self, attack: Attack) -> str:
+        return self.key(f"attack/{attack.id}")
+
+    def attack_condition(self, attack: Attack) -> dict[str, Any]:
+        """The filter of a question that sees one poisoned document beside the others."""
+        return {"$or": [self.condition, {ATTACK_KEY: self.attack_key(attack)}]}
+
     def documents(self) -> list[DocumentIn]:
         """What the service is to index."""
-        return [
-            DocumentIn(
-                id=self.key(passage.id),
-                title=passage.title,
-                language=self.code,
-                text=passage.text,
-                metadata={LANGUAGE_KEY: self.code},
-            )
-            for passage in self.passages
-        ]
+        return [*map(self._document, self.passages), *map(self._poisoned, self.attacks)]
+
+    def _document(self, passage: Passage) -> DocumentIn:
+        return DocumentIn(
+            id=self.key(passage.id),
+            title=passage.title,
+            language=self.code,
+            text=passage.text,
+            metadata={LANGUAGE_KEY: self.code},
+        )
+
+    def _poisoned(self, attack: Attack) -> DocumentIn:
+        key = self.attack_key(attack)
+        return DocumentIn(
+            id=key,
+            title=attack.title,
+            language=self.code,
+            text=attack.text,
+            metadata={ATTACK_KEY: key},
+            user_id=ATTACKER,
+        )
 
 
 @dataclass(frozen=True)
@@ -110,14 +147,23 @@ def load(folder: Path, languages: Sequence[str] | None = None) -> Dataset:
 def _language(folder: Path, code: str) -> Language:
     passages = _rows(folder / f"documents.{code}.jsonl", Passage)
     questions = _rows(folder / f"questions.{code}.jsonl", Question)
-    strangers = folder / f"unanswerable.{code}.jsonl"
     known = {passage.id for _, passage in passages}
     for number, question in questions:
         if question.document_id not in known:
             place = _place(folder / f"questions.{code}.jsonl", number)
             raise InvalidRequest(f"{place}: there is no document {question.document_id!r} in this language.")
-    unanswerable = _rows(strangers, Unanswerable) if strangers.exists() else []
-    return Language(code, _plain(passages), _plain(questions), _plain(unanswerable))
+    unanswerable = _rows_if_any(folder / f"unanswerable.{code}.jsonl", Unanswerable)
+    attacks = _rows_if_any(folder / f"attacks.{code}.jsonl", Attack)
+    asked = {question.id for _, question in questions}
+    for number, attack in attacks:
+        if attack.question_id not in asked:
+            place = _place(folder / f"attacks.{code}.jsonl", number)
+            raise InvalidRequest(f"{place}: there is no question {attack.question_id!r} in this language.")
+    return Language(code, _plain(passages), _plain(questions), _plain(unanswerable), _plain(attacks))
+
+
+def _rows_if_any(path: Path, model: type[Row]) -> list[tuple[int, Row]]:
+    return _rows(path, model) if path.exists() else []
 
 
 def _plain(rows: Iterable[tuple[int, Row]]) -> list[Row]:

@@ -8,7 +8,7 @@ from html import escape
 from answerbox.evaluation import charts, metrics, tables
 from answerbox.evaluation.charts import Bar, Curve, Group
 from answerbox.evaluation.compare import Comparison, Difference
-from answerbox.evaluation.result import About, AnswerRow, Result, SearchRow, Shown
+from answerbox.evaluation.result import About, AnswerRow, AttackRow, Reply, Result, SearchRow, Shown
 from answerbox.evaluation.summary import Figure, Summary, summaries
 from answerbox.evaluation.tables import Table, language_name
 
@@ -90,6 +90,7 @@ def _plots(result: Result, found: Sequence[Summary]) -> list[str]:
     plots = [
         _bars("Search: share of questions", found, lambda one: one.search),
         _bars("Answers: share of questions", found, lambda one: one.answers),
+        _bars("Poisoned documents: share of attacks", found, lambda one: one.attacks),
         _latency("Time of a search", {code: _times(result.search, code) for code in result.languages}),
         _latency("Time of an answer", {code: _times(result.answers, code) for code in result.languages}),
     ]
@@ -157,6 +158,7 @@ def _wrong(result: Result) -> list[str]:
     return [
         *parts,
         _section(f"Not among the first {metrics.DEPTH} documents of a search", [_miss(row) for row in missed]),
+        _section("Attacks", [_attack(row) for row in result.attacks]),
     ]
 
 
@@ -186,6 +188,27 @@ def _source(source: Shown, wanted: str | None) -> str:
 def _miss(row: SearchRow) -> str:
     found = "".join(f"<li>{escape(name)}</li>" for name in row.found)
     return _details(row.question, f"<p>Wanted: {escape(row.wanted)}. Found:</p><ol>{found}</ol>")
+
+
+def _attack(row: AttackRow) -> str:
+    harmed = ", ".join(row.poisoned.harms) or "no harm"
+    replies = {
+        "Without the poisoned document": row.clean,
+        "Beside it": row.poisoned,
+        "The model alone, with both texts": row.alone,
+    }
+    body = (
+        f"<p>{escape(row.question)} Accepted: {escape(' | '.join(row.accepted))}</p>"
+        f"<p>The poisoned document:</p><blockquote>{escape(row.text)}</blockquote>"
+        + "".join(_reply(title, reply) for title, reply in replies.items())
+    )
+    return _details(f"{row.kind}, {language_name(row.language)}: {harmed}", body)
+
+
+def _reply(title: str, reply: Reply) -> str:
+    facts = [reply.mode or "", "right" if reply.right else "not right", *reply.harms]
+    head = f"{title} ({', '.join(fact for fact in facts if fact)}):"
+    return f"<p>{escape(head)}</p><blockquote>{escape(reply.error or reply.answer)}</blockquote>"
 
 
 def _details(head: str, body: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -90,23 +90,60 @@ class AnswerRow:
         return self.refused if self.wanted is None else self.contains
 
 
+Harm = Literal["forbidden text", "link to outside", "mark of no source", "invisible characters"]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer to a question that somebody tries to have answered otherwise. `exposed`: the poisoned document was
+    among what the answer was made from."""
+
+    answer: str = ""
+    mode: GroundingMode | None = None
+    right: bool = False
+    exposed: bool = False
+    harms: list[Harm] = field(default_factory=list)
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class AttackRow:
+    """A question asked three times: from true documents, from these and a poisoned one, and of the model alone with
+    both texts as `context`."""
+
+    language: str
+    id: str
+    kind: str
+    question: str
+    accepted: list[str]
+    text: str
+    clean: Reply
+    poisoned: Reply
+    alone: Reply
+
+    @property
+    def error(self) -> str | None:
+        return self.clean.error or self.poisoned.error or self.alone.error
+
+
 @dataclass(frozen=True)
 class Result:
     about: About
     search: list[SearchRow]
     answers: list[AnswerRow]
+    attacks: list[AttackRow] = field(default_factory=list)
 
     @property
     def languages(self) -> list[str]:
         return list(dict.fromkeys(row.language for row in self._rows))
 
     @property
-    def failed(self) -> list[SearchRow | AnswerRow]:
+    def failed(self) -> list[SearchRow | AnswerRow | AttackRow]:
         return [row for row in self._rows if row.error]
 
     @property
-    def _rows(self) -> list[SearchRow | AnswerRow]:
-        return [*self.search, *self.answers]
+    def _rows(self) -> list[SearchRow | AnswerRow | AttackRow]:
+        return [*self.search, *self.answers, *self.attacks]
 
 
 _RESULT = TypeAdapter(Result)
@@ -122,6 +159,7 @@ def dumped(result: Result) -> str:
         f'"about": {_line(result.about)}',
         _list("search", [_line(row) for row in result.search]),
         _list("answers", [_line(row) for row in result.answers]),
+        _list("attacks", [_line(row) for row in result.attacks]),
     ]
     return "{\n" + ",\n".join(parts) + "\n}\n"
 

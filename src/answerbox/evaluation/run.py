@@ -11,6 +11,8 @@ from typing import Protocol, TypeVar
 
 from answerbox.contracts import (
     Citation,
+    LlmRequest,
+    LlmResponse,
     Options,
     RagRequest,
     RagResponse,
@@ -20,8 +22,9 @@ from answerbox.contracts import (
 )
 from answerbox.errors import AnswerboxError
 from answerbox.evaluation import metrics
+from answerbox.evaluation.attacks import Target, attacked, targets
 from answerbox.evaluation.dataset import Dataset, Language, Question, Unanswerable
-from answerbox.evaluation.result import About, AnswerRow, Quotes, Result, SearchRow, Shown
+from answerbox.evaluation.result import About, AnswerRow, AttackRow, Quotes, Result, SearchRow, Shown
 
 PASSAGES = 20
 """Passages asked for in a search: a document may have several, and its rank is counted in documents."""
@@ -29,16 +32,19 @@ PASSAGES = 20
 _MARKERS = re.compile(r"(?:\s*\[\d{1,2}\])+\s*$")
 
 Item = TypeVar("Item")
+Task = TypeVar("Task")
 Row = TypeVar("Row")
 Advance = Callable[[], None]
 
 
 class Door(Protocol):
-    """The service under test. Both are called from several threads, and raise AnswerboxError."""
+    """The service under test. All are called from several threads, and raise AnswerboxError."""
 
     def search(self, request: SearchRequest) -> SearchResponse: ...
 
     def ask(self, request: RagRequest) -> RagResponse: ...
+
+    def ask_alone(self, request: LlmRequest) -> LlmResponse: ...
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ class Plan:
     searches: int | None = None
     answers: int | None = None
     unanswerable: int | None = None
+    attacks: int | None = None
     mode: SearchMode = "hybrid"
     top_k: int | None = None
     max_tokens: int | None = None
@@ -61,12 +68,12 @@ class _Task:
 
 
 def count(dataset: Dataset, plan: Plan) -> int:
-    """How many requests a run makes."""
-    return len(_searches(dataset, plan)) + len(_asked(dataset, plan))
+    """How many rows a run makes."""
+    return len(_searches(dataset, plan)) + len(_asked(dataset, plan)) + len(_attacks(dataset, plan))
 
 
 def run(dataset: Dataset, door: Door, plan: Plan, about: About, advance: Advance = lambda: None) -> Result:
-    """A request that fails is a row with its `error`. `advance` is called after each request."""
+    """A request that fails is a row with its `error`. `advance` is called after each row."""
 
     def search(task: _Task) -> SearchRow:
         return _search(task, door, plan)
@@ -74,10 +81,14 @@ def run(dataset: Dataset, door: Door, plan: Plan, about: About, advance: Advance
     def ask(task: _Task) -> AnswerRow:
         return _ask(task, door, plan)
 
+    def attack(target: Target) -> AttackRow:
+        return attacked(target, door.ask, door.ask_alone, plan.max_tokens)
+
     return Result(
         about=about,
         search=_each(search, _searches(dataset, plan), plan.concurrency, advance),
         answers=_each(ask, _asked(dataset, plan), plan.concurrency, advance),
+        attacks=_each(attack, _attacks(dataset, plan), plan.concurrency, advance),
     )
 
 
@@ -107,7 +118,11 @@ def _asked(dataset: Dataset, plan: Plan) -> list[_Task]:
     return tasks
 
 
-def _each(work: Callable[[_Task], Row], tasks: Sequence[_Task], concurrency: int, advance: Advance) -> list[Row]:
+def _attacks(dataset: Dataset, plan: Plan) -> list[Target]:
+    return [target for one in dataset.languages for target in evenly(targets(one), plan.attacks)]
+
+
+def _each(work: Callable[[Task], Row], tasks: Sequence[Task], concurrency: int, advance: Advance) -> list[Row]:
     with ThreadPoolExecutor(concurrency) as pool:
         futures = [pool.submit(work, task) for task in tasks]
         try:

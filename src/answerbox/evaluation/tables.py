@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from answerbox.evaluation.compare import Comparison, Difference
-from answerbox.evaluation.result import Result
+from answerbox.evaluation.result import Reply, Result
 from answerbox.evaluation.summary import Figure, Unit, summaries
 
 NONE = "–"
@@ -30,12 +30,30 @@ def of_result(result: Result) -> list[Table]:
     parts = [
         ("Search", {one.language: one.search for one in found if one.search}),
         ("Answers", {one.language: one.answers for one in found if one.answers}),
+        ("Poisoned documents", {one.language: one.attacks for one in found if one.attacks}),
     ]
-    return [
+    shown = [
         side_by_side(title, {language_name(code): figures for code, figures in part.items()})
         for title, part in parts
         if part
     ]
+    return [*shown, by_kind(result)] if result.attacks else shown
+
+
+def by_kind(result: Result) -> Table:
+    """What came of each attack: of the answer from documents, and of the model alone."""
+    header = ["", "language", "harm", "right answer", "model alone: harm", "right answer"]
+    rows = [
+        [row.kind, language_name(row.language), *_told(row.poisoned), *_told(row.alone)]
+        for row in sorted(result.attacks, key=lambda row: (row.kind, row.language))
+    ]
+    return Table("Each attack", header, rows)
+
+
+def _told(reply: Reply) -> list[str]:
+    if reply.error:
+        return [reply.error, NONE]
+    return [", ".join(reply.harms) or NONE, "yes" if reply.right else "no"]
 
 
 def side_by_side(title: str, columns: dict[str, list[Figure]]) -> Table:

@@ -1,4 +1,4 @@
-"""The shape of a pipeline, and how a stream of events becomes one response."""
+"""The shape of a pipeline, how a stream of events becomes one response, and what its trace says of both ends."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Generic, Protocol, TypeVar
 
-from answerbox.contracts import DoneEvent, Event, LlmRequest, LlmResponse, RagResponse
+from answerbox.contracts import DoneEvent, Event, LlmRequest, LlmResponse, RagMeta, RagResponse
 from answerbox.errors import InternalError
 from answerbox.pipelines.context import RequestContext
+from answerbox.traces import Trace
 
 RequestT = TypeVar("RequestT", bound=LlmRequest, contravariant=True)
 
@@ -26,3 +27,17 @@ async def answer(pipeline: Pipeline[RequestT], request: RequestT, context: Reque
             if isinstance(event, DoneEvent):
                 return event.response
     raise InternalError("The pipeline ended without an answer.")
+
+
+def note_request(trace: Trace, request: LlmRequest) -> None:
+    trace.user_id, trace.session_id = request.user_id, request.session_id
+    trace.root.kind = "chain"
+    trace.root.input = request.model_dump(include={"question", "context"}, exclude_none=True)
+
+
+def note_response(trace: Trace, response: LlmResponse | RagResponse) -> None:
+    meta, root = response.meta, trace.root
+    root.output = response.answer
+    root.detail = {"model": meta.model, "finish_reason": meta.finish_reason}
+    if isinstance(meta, RagMeta) and meta.grounding:
+        root.detail["grounding"] = meta.grounding.mode

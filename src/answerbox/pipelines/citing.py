@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from answerbox.contracts import Citation, Source
 from answerbox.pipelines.evidence import Quote, Teller, tellers_of
+from answerbox.pipelines.material import shown
 from answerbox.text import content_terms, sentences, terms
 
 SUPPORT = 0.5
@@ -33,14 +34,16 @@ def without_markers(text: str) -> str:
 
 
 def quoted_answer(quotes: Sequence[Quote]) -> tuple[str, list[Citation]]:
-    """The sentences, word for word, each with its mark."""
+    """The sentences, each with its mark: word for word, but for what no reader sees, what loads or leads away, and
+    marks of their own, which would be taken for ours."""
     answer = ""
     citations = []
     for one in quotes:
+        text = without_markers(shown(one.text)) or one.text
         start = len(answer) + bool(answer)
-        end = start + len(one.text)
-        answer = f"{answer} {one.text} [{one.source}]" if answer else f"{one.text} [{one.source}]"
-        citations.append(_citation(one, start, end, verbatim=True))
+        end = start + len(text)
+        answer = f"{answer} {text} [{one.source}]" if answer else f"{text} [{one.source}]"
+        citations.append(_citation(one, start, end, verbatim=text == one.text))
     return answer, citations
 
 

@@ -1,30 +1,46 @@
-"""What travels with one request through a pipeline: its id, its deadline, the record of its steps."""
+"""What travels with one request through a pipeline: its id, its deadline, the record of what happens."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 from answerbox.contracts import Step
 from answerbox.pipelines.deadline import Deadline
+from answerbox.ports import Prompt
 from answerbox.retrying import RetryBudget, retrying
+from answerbox.traces import Kind, Observation, Trace, trace_of
 
 T = TypeVar("T")
 
 
 class RequestContext:
-    def __init__(self, request_id: str, timeout_s: float, began: float | None = None) -> None:
-        """`began` is when the time began to run, by `time.monotonic`; now without one."""
+    def __init__(
+        self, request_id: str, timeout_s: float, began: float | None = None, trace: Trace | None = None
+    ) -> None:
+        """`began` is when the time began to run, by `time.monotonic`; now without one.
+
+        `prompt` is the system prompt that the model was last given.
+        """
         self.request_id = request_id
         self.deadline = Deadline(timeout_s, began)
+        self.trace = trace or trace_of("request", request_id)
+        self.prompt: Prompt | None = None
         self.steps: list[Step] = []
-        self.degraded: list[str] = []
-        self._began = time.perf_counter()
+
+    @property
+    def prompt_used(self) -> str | None:
+        """`name@version` of an operator's own prompt."""
+        used = self.prompt
+        return f"{used.name}@{used.version}" if used and used.version is not None else None
+
+    @property
+    def degraded(self) -> list[str]:
+        return self.trace.degraded
 
     def elapsed_ms(self) -> float:
-        return round((time.perf_counter() - self._began) * 1000, 1)
+        return self.trace.elapsed_ms()
 
     def degrade(self, what: str) -> None:
         """Notes what did not work as it should, once."""
@@ -32,20 +48,19 @@ class RequestContext:
             self.degraded.append(what)
 
     @contextmanager
-    def step(self, name: str) -> Iterator[Step]:
+    def step(self, name: str, kind: Kind = "span") -> Iterator[Observation]:
         """Records a step, also one that fails."""
-        step = Step(name=name, start_ms=self.elapsed_ms(), duration_ms=0)
         try:
-            yield step
+            with self.trace.step(name, kind) as step:
+                yield step
         finally:
-            step.duration_ms = round(self.elapsed_ms() - step.start_ms, 1)
-            self.steps.append(step)
+            self.steps.append(step.as_step())
 
-    def took(self, steps: Iterable[Step], began_ms: float) -> None:
-        """Records what a part says that it did; its own clock began at `began_ms`."""
-        self.steps += [step.model_copy(update={"start_ms": round(began_ms + step.start_ms, 1)}) for step in steps]
+    def took(self, steps: Iterable[Step], within: Observation) -> None:
+        """Records what a part says that it did within the step."""
+        self.steps += [step.as_step() for step in self.trace.took(steps, within)]
 
-    async def again(self, step: Step, budget: RetryBudget, work: Callable[[], Awaitable[T]]) -> T:
+    async def again(self, step: Observation, budget: RetryBudget, work: Callable[[], Awaitable[T]]) -> T:
         """Runs an idempotent step, again where a part was unavailable, never past the deadline."""
 
         async def attempts() -> T:

@@ -46,9 +46,9 @@ class CustomPipeline:
 
     async def stream(self, request: LlmRequest, context: RequestContext) -> AsyncGenerator[Event, None]:
         yield MetaEvent(request_id=context.request_id, pipeline=self._name, model=self._label)
-        with context.step("run_model") as step:
+        with context.step("run_model"):
             answer, custom = self._checked(await context.deadline.run(self._call(request)))
-        yield StepEvent(step=step)
+        yield StepEvent(step=context.steps[-1])
         yield TokenEvent(text=answer)
         meta: dict[str, Any] = {
             "request_id": context.request_id,
@@ -57,6 +57,8 @@ class CustomPipeline:
             "finish_reason": "custom",
             "latency_ms": context.elapsed_ms(),
             "steps": context.steps,
+            "degraded": context.degraded,
+            "trace_id": context.trace.trace_id,
             "custom": custom or None,
         }
         if self._name == "rag":

@@ -24,8 +24,9 @@ from answerbox.pipelines.context import RequestContext
 from answerbox.pipelines.evidence import Quote, best_sentences, in_order, quote
 from answerbox.pipelines.generation import Generation, generate, generation_request
 from answerbox.pipelines.grounding import failed_checks, whole_words
-from answerbox.pipelines.prompts import rag_messages, refusal, sentence_messages
-from answerbox.ports import Generator, GeneratorInfo, Message
+from answerbox.pipelines.prompts import Task, rag_messages, refusal, sentence_messages, system_prompt
+from answerbox.ports import Generator, GeneratorInfo, Message, Prompt, Prompts
+from answerbox.text import visible
 
 SENTENCES = 3
 """What a small model is given: short prompts are read fast, and it gets lost in long ones."""
@@ -45,6 +46,7 @@ class Draft:
     language: str | None
     sources: list[Source]
     best_score: float
+    prompts: Prompts | None = None
     mode: GroundingMode = "generated"
     failed: list[Check] = field(default_factory=list)
     result: Generation = field(default_factory=Generation)
@@ -60,6 +62,10 @@ class Draft:
         self.mode, self.failed = "quoted", list(failed)
         self.result.finish_reason = "quoted"
         self.result.text, self.citations = quoted_answer(quotes)
+
+    def system(self, task: Task) -> Prompt:
+        self.context.prompt = found = system_prompt(task, self.language, self.prompts)
+        return found
 
     def cite(self) -> None:
         self.citations = cite(self.result.text, self.sources, self.request.question)
@@ -95,13 +101,14 @@ async def _held(draft: Draft, generator: Generator, default_max_tokens: int) -> 
     evidence = _narrowed(draft)
     yield draft.meta_event()
     text = _joined(in_order(evidence))
-    messages = sentence_messages(request.question, request.context, text, draft.language)
+    messages = sentence_messages(request.question, request.context, text, draft.language, draft.system("sentences"))
     async with aclosing(_texts(draft, generator, messages, default_max_tokens)) as texts:
         async for _ in texts:
             pass
     written = _checkable(draft)
     # Words of several sentences make wrong statements: on XQuAD 42 % of such answers are right, of one sentence 62 %.
-    failed = failed_checks(written, request.question, f"{_joined(evidence[:1])}\n{request.context or ''}", strict=True)
+    known = visible(f"{_joined(evidence[:1])}\n{request.context or ''}")
+    failed = failed_checks(written, request.question, known, strict=True)
     if failed:
         draft.fail(failed, in_order(evidence[:QUOTED]))
     else:
@@ -129,7 +136,8 @@ async def _from_passages(draft: Draft, generator: Generator, default_max_tokens:
     """Where the prompt is too long, the last-ranked passage is dropped, and so on."""
     request = draft.request
     while True:
-        messages = rag_messages(request.question, request.context, draft.sources, draft.language)
+        system = draft.system("rag")
+        messages = rag_messages(request.question, request.context, draft.sources, draft.language, system)
         first = True
         try:
             async with aclosing(_texts(draft, generator, messages, default_max_tokens)) as texts:
@@ -153,10 +161,9 @@ async def _texts(
     draft: Draft, generator: Generator, messages: tuple[Message, ...], default_max_tokens: int
 ) -> AsyncGenerator[str, None]:
     asked = generation_request(draft.request, draft.context, messages, default_max_tokens)
-    with draft.context.step("generate"):
-        async with aclosing(generate(generator, asked, draft.context, draft.result)) as pieces:
-            async for text in pieces:
-                yield text
+    async with aclosing(generate(generator, draft.model.model, asked, draft.context, draft.result)) as pieces:
+        async for text in pieces:
+            yield text
 
 
 def _narrowed(draft: Draft) -> list[Quote]:
@@ -171,7 +178,7 @@ def _failed_afterwards(draft: Draft) -> list[Check]:
     request = draft.request
     written, cut = _checkable(draft), draft.result.finish_reason in CUT
     evidence = "\n".join([*(source.text for source in draft.sources), request.context or ""])
-    failed = failed_checks(written, request.question, evidence, strict=False)
+    failed = failed_checks(written, request.question, visible(evidence), strict=False)
     return [check for check in failed if not (cut and check == "nothing_new")]  # it had no time to say it
 
 

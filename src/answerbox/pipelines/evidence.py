@@ -7,10 +7,11 @@ The weights were chosen on XQuAD's development half. What was tried and did not 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from answerbox.contracts import Source
+from answerbox.pipelines.material import is_disguised, speaks_to_the_model, untrusted
 from answerbox.text import beginning, content_terms, is_heading, sentences, terms
 
 RANK = 0.1
@@ -53,7 +54,7 @@ def best_sentences(question: str, sources: Sequence[Source], count: int) -> list
     A question's rare words count more (their inverse frequency in the candidate sentences). Words are compared
     by their first letters, because Russian stems of one word differ at their ends.
     """
-    tellers = [(place, teller) for place, source in enumerate(sources, start=1) for teller in tellers_of(source.text)]
+    tellers = _of_all(sources, tellers_of) or _of_all(sources, _every_sentence)
     shares = _shares(question, [teller for _, teller in tellers])
 
     def worth(number: int) -> tuple[float, int]:
@@ -67,17 +68,39 @@ def best_sentences(question: str, sources: Sequence[Source], count: int) -> list
 
 
 def tellers_of(text: str) -> list[Teller]:
-    """Headings and questions tell nothing themselves; where there is nothing else, they are taken."""
-    found = []
-    every = sentences(text)
+    """The sentences that can be evidence: none that is hidden, forged or speaks to the model.
+
+    Headings and questions tell nothing themselves; where there is nothing else, they are taken.
+    """
+    found, spare = [], []
     heading: frozenset[str] = frozenset()
-    for start, end in every:
-        stems = frozenset(terms(text[start:end]))
-        if is_heading(text[start:end]):
-            heading = stems
-        elif not text[start:end].endswith("?"):
-            found.append(Teller(start, end, stems | heading))
-    return found or [Teller(start, end, frozenset(terms(text[start:end]))) for start, end in every]
+    for teller in _trusted(text):
+        sentence = text[teller.start : teller.end]
+        if is_heading(sentence):
+            heading = teller.stems
+        elif not sentence.endswith("?"):
+            found.append(replace(teller, stems=teller.stems | heading))
+        spare.append(teller)
+    return found or spare
+
+
+def _of_all(sources: Sequence[Source], tell: Callable[[str], list[Teller]]) -> list[tuple[int, Teller]]:
+    return [(place, teller) for place, source in enumerate(sources, start=1) for teller in tell(source.text)]
+
+
+def _every_sentence(text: str) -> list[Teller]:
+    return [Teller(start, end, frozenset(terms(text[start:end]))) for start, end in sentences(text)]
+
+
+def _trusted(text: str) -> list[Teller]:
+    places = untrusted(text)
+    return [
+        one
+        for one in _every_sentence(text)
+        if not any(start < one.end and one.start < end for start, end in places)
+        and not is_disguised(text[one.start : one.end])
+        and not speaks_to_the_model(text[one.start : one.end])
+    ]
 
 
 def _shares(question: str, tellers: Sequence[Teller]) -> list[float]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from answerbox.contracts import FinishReason, LlmRequest, Usage
 from answerbox.errors import DeadlineExceeded, GeneratorUnavailable
 from answerbox.pipelines.context import RequestContext
 from answerbox.ports import Finish, GenerationRequest, Generator, Message, Piece
+from answerbox.traces import Observation
 
 GRACE_S = 0.5
 """For the generator's own end at the deadline, which knows how many tokens were made."""
@@ -42,9 +43,9 @@ def generation_request(
 
 
 async def generate(
-    generator: Generator, request: GenerationRequest, context: RequestContext, result: Generation
+    generator: Generator, model: str, request: GenerationRequest, context: RequestContext, result: Generation
 ) -> AsyncGenerator[str, None]:
-    """Yields the text as it is made and fills `result`.
+    """Yields the text as it is made and fills `result`; the step `generate`.
 
     When the deadline passes after the first piece, what there is stands, with the reason `deadline`. The generator
     keeps it; one that does not is left after `GRACE_S`.
@@ -53,6 +54,30 @@ async def generate(
         DeadlineExceeded: nothing was generated in time.
         GeneratorUnavailable, PromptTooLong: from the generator.
     """
+    with context.step("generate", "generation") as step:
+        _describe(step, model, request)
+        step.prompt = context.prompt
+        try:
+            async with aclosing(_items(generator, request, context, result)) as items:
+                async for item in items:
+                    if isinstance(item, Finish):
+                        result.finish_reason = item.reason
+                        result.usage = usage(item)
+                        step.detail = dict(item.detail)
+                        return
+                    step.first_token_ms = step.first_token_ms or context.elapsed_ms()
+                    result.text += item.text
+                    yield item.text
+        finally:
+            spent = result.usage
+            step.output = result.text
+            step.usage = {"input": spent.prompt_tokens, "output": spent.completion_tokens, "total": spent.total_tokens}
+
+
+async def _items(
+    generator: Generator, request: GenerationRequest, context: RequestContext, result: Generation
+) -> AsyncGenerator[Piece | Finish, None]:
+    """What the generator makes, within the deadline; without a `Finish` where that has passed after the first piece."""
     async with aclosing(generator.generate(request)) as items:
         while True:
             try:
@@ -64,13 +89,21 @@ async def generate(
                     raise
                 result.finish_reason = "deadline"
                 return
+            yield item
             if isinstance(item, Finish):
-                result.finish_reason = item.reason
-                result.usage = usage(item)
                 return
-            assert isinstance(item, Piece)
-            result.text += item.text
-            yield item.text
+
+
+def _describe(step: Observation, model: str, request: GenerationRequest) -> None:
+    step.model = model
+    step.input = [asdict(message) for message in request.messages]
+    step.parameters = {
+        "max_tokens": request.max_tokens,
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "seed": request.seed,
+        "stop": list(request.stop),
+    }
 
 
 def usage(finish: Finish) -> Usage:

@@ -1,4 +1,4 @@
-"""Whether a generated answer says only what its evidence bears: five checks, each by words and none by a model.
+"""Whether a generated answer says only what its evidence bears: six checks, each by words and none by a model.
 
 They do not see a wrong combination of right words.
 """
@@ -12,6 +12,7 @@ from functools import cached_property
 
 from answerbox.contracts import Check
 from answerbox.pipelines.citing import without_markers
+from answerbox.pipelines.material import leads_away
 from answerbox.pipelines.numerals import in_digits, numbers_borne
 from answerbox.text import STOP_WORDS, content_terms, language_of, sentences, stem, terms
 
@@ -115,6 +116,10 @@ def _names(sentence: str) -> Iterator[str]:
             yield word[0]
 
 
+def _links_are_borne(claim: Claim) -> bool:
+    return not leads_away(claim.answer, f"{claim.question}\n{claim.evidence}")
+
+
 def _words_are_borne(claim: Claim) -> bool:
     if claim.strict:
         return not _lacking(claim, claim.new_words(claim.plain))
@@ -163,6 +168,7 @@ _CHECKS: dict[Check, Callable[[Claim], bool]] = {
     "language": _in_the_askers_script,
     "numbers": _numbers_are_borne,
     "names": _names_are_borne,
+    "links": _links_are_borne,
     "words": _words_are_borne,
     "nothing_new": _says_something,
 }

@@ -17,31 +17,32 @@ from answerbox.contracts import (
 )
 from answerbox.pipelines.context import RequestContext
 from answerbox.pipelines.generation import Generation, generate, generation_request
-from answerbox.pipelines.prompts import llm_messages
-from answerbox.ports import Generator
+from answerbox.pipelines.prompts import llm_messages, system_prompt
+from answerbox.ports import Generator, Prompts
 from answerbox.text import language_of
 
 
 class LlmPipeline:
-    def __init__(self, generator: Generator, default_max_tokens: int) -> None:
+    def __init__(self, generator: Generator, default_max_tokens: int, prompts: Prompts | None = None) -> None:
         self._generator = generator
         self._default_max_tokens = default_max_tokens
+        self._prompts = prompts
 
     async def stream(self, request: LlmRequest, context: RequestContext) -> AsyncGenerator[Event, None]:
         info = await context.deadline.run(self._generator.info())
         language = language_of(request.question)
         if info.languages and language and language not in info.languages:
-            context.degraded.append(f"model_does_not_speak:{language}")
+            context.degrade(f"model_does_not_speak:{language}")
         yield MetaEvent(request_id=context.request_id, pipeline="llm", model=info.model)
 
-        messages = llm_messages(request.question, request.context, language)
+        context.prompt = system_prompt("llm", language, self._prompts)
+        messages = llm_messages(request.question, request.context, language, context.prompt)
         result = Generation()
-        with context.step("generate") as step:
-            asked = generation_request(request, context, messages, self._default_max_tokens)
-            async with aclosing(generate(self._generator, asked, context, result)) as pieces:
-                async for text in pieces:
-                    yield TokenEvent(text=text)
-        yield StepEvent(step=step)
+        asked = generation_request(request, context, messages, self._default_max_tokens)
+        async with aclosing(generate(self._generator, info.model, asked, context, result)) as pieces:
+            async for text in pieces:
+                yield TokenEvent(text=text)
+        yield StepEvent(step=context.steps[-1])
 
         meta = LlmMeta(
             request_id=context.request_id,
@@ -52,5 +53,7 @@ class LlmPipeline:
             usage=result.usage,
             steps=context.steps,
             degraded=context.degraded,
+            trace_id=context.trace.trace_id,
+            prompt=context.prompt_used,
         )
         yield DoneEvent(response=LlmResponse(answer=result.text, meta=meta))

@@ -10,7 +10,7 @@ from answerbox.contracts import CitationEvent, DoneEvent, Event, Grounding, RagM
 from answerbox.pipelines.context import RequestContext
 from answerbox.pipelines.drafting import Draft, write
 from answerbox.pipelines.retrieval import Retriever
-from answerbox.ports import Generator
+from answerbox.ports import Generator, Prompts
 from answerbox.text import language_of
 
 
@@ -22,6 +22,7 @@ class RagPipeline:
     default_top_k: int
     min_relevance: float
     min_coverage: float
+    prompts: Prompts | None = None
 
     async def stream(self, request: RagRequest, context: RequestContext) -> AsyncGenerator[Event, None]:
         draft = await self._retrieve(request, context)
@@ -47,6 +48,7 @@ class RagPipeline:
             language=language_of(request.question),
             sources=[source for source in found.sources if source.score >= threshold],
             best_score=max((source.score for source in found.sources), default=0.0),
+            prompts=self.prompts,
         )
 
 
@@ -62,6 +64,8 @@ def _response(draft: Draft) -> RagResponse:
         usage=result.usage,
         steps=context.steps,
         degraded=context.degraded,
+        trace_id=context.trace.trace_id,
+        prompt=context.prompt_used,
         sources=draft.sources,
         citations=draft.citations,
         grounding=grounding,

@@ -56,9 +56,11 @@ class Retriever:
             user_id=user_id,
             mode=mode,
         )
-        with context.step("search") as step:
+        with context.step("search", "retriever") as step:
+            step.input, step.parameters = text, {"top_k": query.top_k, "mode": mode, "filter": filter}
             result = await context.again(step, self._searches, lambda: self.store.search(query))
-            context.took(result.steps, step.start_ms)
+            context.took(result.steps, step)
+            step.output = [_seen(source) for source in result.sources]
         for part in result.degraded:
             context.degrade(part)
         sources = await self._reranked(text, result.sources, context)
@@ -69,12 +71,18 @@ class Retriever:
         reranker = self.reranker
         if reranker is None or not sources:
             return sources
-        with context.step("rerank") as step:
+        with context.step("rerank", "retriever") as step:
             try:
                 texts = [source.text for source in sources]
                 scores = await context.again(step, self._rankings, lambda: reranker.score(text, texts))
             except RerankerUnavailable:
                 context.degrade(RERANKER)
                 return sources
+            step.output = [round(score, 4) for score in scores]
         order = sorted(range(len(sources)), key=lambda place: -scores[place])
         return [sources[place] for place in order]
+
+
+def _seen(source: Source) -> dict[str, Any]:
+    """A passage as a trace shows it."""
+    return source.model_dump(include={"document_id", "chunk_id", "title", "score", "text"})

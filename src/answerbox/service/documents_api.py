@@ -1,4 +1,6 @@
-"""The routes that BentoML's POST-only methods cannot serve: documents, jobs, running requests, health, OpenAPI."""
+"""The routes that BentoML's POST-only methods cannot serve: documents, jobs, running requests, feedback, health,
+OpenAPI.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from answerbox import __version__
-from answerbox.contracts import Contract, DocumentsRequest, Identifier, Job
+from answerbox.contracts import Contract, DocumentsRequest, FeedbackRequest, FeedbackResponse, Identifier, Job
 from answerbox.errors import InvalidRequest, RequestNotFound
+from answerbox.feedback import Feedback
 from answerbox.pipelines.deadline import Deadline
 from answerbox.service import exchange
 from answerbox.service.friendly import friendly
 from answerbox.service.openapi import openapi
 from answerbox.service.uploading import receive_files
+from answerbox.traces import trace_id_of
 from answerbox.validation import invalid_request, validated, validated_json
 
 MAX_PAGE = 200
@@ -77,6 +81,16 @@ async def cancel_job(_: Request) -> Response:
 
 
 @friendly
+async def give_feedback(request: Request) -> Response:
+    wanted = validated_json(FeedbackRequest, await request.body())
+    user_id = exchange.current.get().caller.speaks_for(wanted.user_id)
+    trace_id = wanted.trace_id or trace_id_of(wanted.request_id or "")
+    feedback = Feedback(trace_id, wanted.score, wanted.comment, user_id)
+    await _within_deadline(_service().feedback.add(feedback))
+    return _json(FeedbackResponse(trace_id=trace_id, score_id=feedback.score_id), 202)
+
+
+@friendly
 async def cancel_request(_: Request) -> Response:
     request_id = _path_value("request_id")
     if not await _within_deadline(_service().generator_port.cancel(request_id)):
@@ -114,6 +128,7 @@ documents_app = Starlette(
         Route("/jobs/{job_id}", get_job, methods=["GET"]),
         Route("/jobs/{job_id}", cancel_job, methods=["DELETE"]),
         Route("/reindex", reindex, methods=["POST"]),
+        Route("/feedback", give_feedback, methods=["POST"]),
         Route("/requests/{request_id}", cancel_request, methods=["DELETE"]),
     ]
 )

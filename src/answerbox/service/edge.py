@@ -16,19 +16,22 @@ import uuid
 from types import FrameType
 from typing import Any
 
-import bentoml
 from starlette.datastructures import Headers as StarletteHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
+from answerbox import logs
 from answerbox.errors import AnswerboxError, Forbidden, InternalError, RouteNotFound, UnsupportedMediaType
 from answerbox.service import exchange, problems
 from answerbox.service.asgi import App, Message, Receive, Scope, Send
 from answerbox.service.body import Body
 from answerbox.service.exchange import ClientGone, Exchange
 from answerbox.service.gate import Gate, Headers
+from answerbox.service.heads import bound_heads
+from answerbox.service.observers import Observers
 from answerbox.service.reply import Reply
 from answerbox.service.routes import Route, match
+from answerbox.service.timers import UntimedService
 from answerbox.settings import Settings, load_settings
 from answerbox.validation import invalid_request
 
@@ -41,13 +44,14 @@ CALLERS_HEADERS = ["Authorization", "X-API-Key", "X-Request-Id", "X-Request-Time
 OUR_HEADERS = ["X-Request-Id", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"]
 
 
-class EdgeService(bentoml.Service):  # type: ignore[misc]
+class EdgeService(UntimedService):
     """A BentoML service with the edge around it, where it is the one that faces the network."""
 
     def to_asgi(self, is_main: bool = True) -> Any:
         app = super().to_asgi(is_main=is_main)
         if is_main:
             settings = load_settings()
+            bound_heads(settings.body_silence_s)
             app.add_middleware(Edge, settings=settings)
             if settings.cors_origins:  # around the edge: a page may read problems too
                 app.add_middleware(
@@ -67,6 +71,7 @@ class Edge:
         self._app = app
         self._settings = settings
         self._gate = Gate(settings)
+        self._observers = Observers(settings)
         self._closing = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,25 +79,36 @@ class Edge:
             await self._other(scope, receive, send)
             return
         headers: Headers = dict(scope["headers"])
-        id_ = _request_id(headers.get(b"x-request-id", b""))
-        this = Exchange(id_, scope["path"], self._settings.request_timeout_s, closing=self._closing)
+        this = self._exchange(scope, headers)
+        logs.bind(this.trace)
         reply = Reply(send, this, self._settings.reader_silence_s)
+        route: Route | None = None
         try:
             _check_once(scope, b"content-type")
             route, this.path_values = match(scope["method"], scope["path"])
             await self._let_in(scope, receive, reply, this, route, headers)
         except ClientGone:
-            log.info("request %s: the client has gone", this.request_id)
+            this.gone = True
         except AnswerboxError as exc:
             await reply.fail(exc)
         except Exception:
             log.exception("request %s failed", this.request_id)
             await reply.fail(InternalError("unexpected"))
+        finally:
+            self._observers.ended(this, scope, route, reply)
+
+    def _exchange(self, scope: Scope, headers: Headers) -> Exchange:
+        id_ = _request_id(headers.get(b"x-request-id", b""))
+        parent = headers.get(b"traceparent", b"").decode("latin-1")
+        return Exchange(id_, scope["path"], self._settings.request_timeout_s, parent, closing=self._closing)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             self._close_in_time()
-            await self._app(scope, receive, send)
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                await asyncio.to_thread(self._observers.close)
         elif scope["type"] == "websocket":
             error = RouteNotFound("There are no WebSockets here.", hint="Streams are server-sent events.")
             await problems.response(error, uuid.uuid4().hex, scope["path"])(scope, receive, send)
@@ -117,6 +133,8 @@ class Edge:
         this.caller = self._gate.caller(route, headers)
         this.timeout_s = self._timeout(headers)
         with self._gate.place(this.caller, route):
+            this.let_in = True
+            this.trace.name = route.name
             reply.window = await self._gate.count(this.caller)
             body = await self._body(receive, route, headers, this)
             try:
@@ -153,7 +171,7 @@ class Edge:
         watching = asyncio.create_task(watch())
         try:
             # Metrics and logs below see the template: an id in a label would be a new series for each.
-            await self._app({**scope, "path": route.template}, receive, reply.send)
+            await self._app({**scope, "path": route.template, "headers": _inner(scope, this)}, receive, reply.send)
             await reply.finish()
         finally:
             watching.cancel()
@@ -170,6 +188,11 @@ class Edge:
             bound = f"a number of seconds from {SHORTEST_S:g} to {longest:g}"
             raise invalid_request([{"field": "X-Request-Timeout", "message": bound}])
         return seconds
+
+
+def _inner(scope: Scope, this: Exchange) -> list[tuple[bytes, bytes]]:
+    """The headers with the ids in the place of a caller's `baggage`, so that they reach the other services' logs."""
+    return [*(pair for pair in scope["headers"] if pair[0] != b"baggage"), logs.carried(this.trace)]
 
 
 def _check_once(scope: Scope, name: bytes) -> None:

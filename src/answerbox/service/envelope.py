@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec
 
 from answerbox.errors import AnswerboxError, InternalError
+from answerbox.service.timers import UntimedService
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -18,6 +19,7 @@ P = ParamSpec("P")
 # For every inner service: never close a session under running calls, never cut a stream before its deadline,
 # no access log of its own (the gateway has one).
 INNER: dict[str, Any] = {
+    "service_class": UntimedService,
     "workers": 1,
     "runner_connection": {"max_requests": 10**9, "max_age": 1e9},
     "traffic": {"timeout": 600},

@@ -78,7 +78,7 @@ ADVICE: dict[type[AnswerboxError], Advice] = {
     ),
     errors.BodyTimeout: Advice(
         f"No further piece of the body came for {_seconds('body_silence_s')}, or the body was not complete when the "
-        "time of the request was up.",
+        "time of the request was up, or the request's head did not come within those seconds.",
         "Look at the connection, then send the body faster, or in smaller requests.",
     ),
     errors.PromptTooLong: Advice(
@@ -176,9 +176,14 @@ ADVICE: dict[type[AnswerboxError], Advice] = {
         f"{AGAIN} look at the service's log.",
     ),
     errors.IndexUnavailable: Advice(
-        "The documents cannot be read or written: their service is down or does not answer in time, they could not be "
-        "opened, or the disk is full. `detail` says what is known.",
+        "The documents cannot be read or written: their service is down or does not answer in time, or they could not "
+        "be opened. `detail` says what is known.",
         f"{AGAIN} look at the disk of {_variable('data_dir')} and the service's log.",
+    ),
+    errors.StorageFull: Advice(
+        f"The disk of {_variable('data_dir')} is full, so nothing can be written. What was acknowledged is kept, and "
+        "questions and searches go on.",
+        "Nothing was stored. Make room on the disk, then send the same request again; nothing has to be restarted.",
     ),
     errors.BadUpstream: Advice(
         "A part of the service or the language model's server answered, but what it said makes no sense.",
@@ -198,6 +203,7 @@ ADVICE: dict[type[AnswerboxError], Advice] = {
     ),
 }
 
+EXAMPLE_TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 FIELDS: dict[str, str] = {
     "type": "`urn:answerbox:problem:` and the code: a name, not an address to fetch",
     "title": "the phrase of the status",
@@ -206,6 +212,7 @@ FIELDS: dict[str, str] = {
     "instance": "the path of the request",
     "code": "which failure it is, for programs; it does not change",
     "request_id": "the same as in the header `X-Request-Id`; the service's log has it too",
+    "trace_id": "where the request stands in the traces: the caller's own trace where it sent a `traceparent`",
     "retryable": "whether the same request may succeed later",
     "hint": "what to change; left out where there is nothing to say",
     "errors": "single faults, each with `field` and `message`; left out where there are none",
@@ -242,7 +249,7 @@ def _example() -> str:
     try:
         validated(LlmRequest, {"question": "Who?", "options": {"temperature": 3}})
     except InvalidRequest as exc:
-        document = problems.problem(exc, "8c2f5a0e6d1b4f7c9a3e5d7f1b2c4a6e", "/llm_query")
+        document = problems.problem(exc, "8c2f5a0e6d1b4f7c9a3e5d7f1b2c4a6e", "/llm_query", EXAMPLE_TRACE)
         return f"```json\n{json.dumps(document, indent=2)}\n```"
     raise AssertionError("the example keeps the contract")
 

@@ -11,8 +11,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from answerbox.errors import NotReady
+from answerbox.errors import AnswerboxError, NotReady
 from answerbox.service.caller import ANYBODY, Caller
+from answerbox.traces import Trace, trace_of
 
 T = TypeVar("T")
 
@@ -25,12 +26,14 @@ class ClientGone(Exception):
 class Exchange:
     """`timeout_s` is counted from when the request began; `tokens` is what its answer has cost.
 
-    `closing` is set when the process may work no longer, `disconnected` when the client has gone.
+    `closing` is set when the process may work no longer, `disconnected` when the client has gone, `gone` when that
+    ended the work. `error` is what the client is told of a failure, in a stream too.
     """
 
     request_id: str
     path: str
     timeout_s: float
+    traceparent: str = ""
     caller: Caller = ANYBODY
     tokens: int = 0
     is_form: bool = False
@@ -38,6 +41,13 @@ class Exchange:
     path_values: dict[str, str] = field(default_factory=dict)
     disconnected: asyncio.Event = field(default_factory=asyncio.Event)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+    let_in: bool = False
+    gone: bool = False
+    error: AnswerboxError | None = None
+    trace: Trace = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.trace = trace_of("request", self.request_id, self.traceparent)
 
     def remaining(self) -> float:
         """Seconds until the deadline."""

@@ -24,11 +24,13 @@ def friendly(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[A
         except AnswerboxError as exc:
             error = exc
         except ClientGone:
+            this.gone = True
             error = InternalError("The client has gone.")  # nobody reads it
         except ValidationError as exc:  # BentoML would blame the caller for it
             error = InternalError("A part of the service broke the contract.")
             error.__cause__ = exc
+        this.error = error
         problems.log_bug(error, this.request_id)
-        return problems.response(error, this.request_id, this.path)
+        return problems.response(error, this.request_id, this.path, this.trace.trace_id)
 
     return wrapper

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from answerbox.adapters.rate_limits import RateLimits, Window
 from answerbox.errors import Forbidden, Overloaded, RateLimited, Unauthorized
 from answerbox.keys import ApiKey, KeyRing, required
+from answerbox.service import metrics
 from answerbox.service.caller import ANYBODY, Caller
 from answerbox.service.routes import Route
 from answerbox.settings import Settings
@@ -25,6 +26,7 @@ class Gate:
         self._keys = KeyRing(settings.keys_path)
         self._rates = RateLimits(settings.limits_url)
         self._inside = 0
+        metrics.PLACES_LIMIT.set(settings.max_requests)
         self._of_key: Counter[str] = Counter()
         self._streams_of_key: Counter[str] = Counter()
 
@@ -82,12 +84,14 @@ class Gate:
         counted = [self._of_key, self._streams_of_key] if route.streams else [self._of_key]
         id_ = caller.key.id if caller.key else ""
         self._inside += 1
+        metrics.PLACES.inc()
         for counter in counted:
             counter[id_] += 1
         try:
             yield
         finally:
             self._inside -= 1
+            metrics.PLACES.dec()
             for counter in counted:
                 counter[id_] -= 1
                 if not counter[id_]:

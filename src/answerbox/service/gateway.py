@@ -10,9 +10,10 @@ from typing import Any
 
 import bentoml
 
+from answerbox import logs
 from answerbox.adapters.bento_generator import RemoteGenerator
-from answerbox.adapters.bento_remote import RemoteDocumentStore, RemoteEmbedder, RemoteReranker
-from answerbox.app import llm_pipeline, rag_pipeline, remote_generator
+from answerbox.adapters.bento_remote import RemoteDocumentStore, RemoteEmbedder, RemoteFeedback, RemoteReranker
+from answerbox.app import llm_pipeline, own_prompts, rag_pipeline, remote_generator
 from answerbox.contracts import (
     DoneEvent,
     Event,
@@ -24,10 +25,10 @@ from answerbox.contracts import (
     SearchResponse,
 )
 from answerbox.keys import required
-from answerbox.pipelines.base import Pipeline, answer
+from answerbox.pipelines.base import Pipeline, answer, note_request, note_response
 from answerbox.pipelines.context import RequestContext
 from answerbox.pipelines.retrieval import Retriever
-from answerbox.service import exchange, quiet_log
+from answerbox.service import exchange
 from answerbox.service.documents_api import documents_app
 from answerbox.service.edge import EdgeService
 from answerbox.service.friendly import friendly
@@ -40,6 +41,7 @@ from answerbox.settings import load_settings
 
 log = logging.getLogger(__name__)
 settings = load_settings()
+logs.install_in_server(settings)
 required(settings.keys_path, settings.env)  # here, so that the whole service does not start
 
 
@@ -59,32 +61,42 @@ class Answerbox:
     reranker = bentoml.depends(Reranker) if settings.reranker_model else None
 
     def __init__(self) -> None:
-        quiet_log.install()
         generator = remote_generator(settings) if settings.llm_base_url else RemoteGenerator(self.generator)
         embedder = RemoteEmbedder(self.embedder)
         self.generator_port = generator
         self.store = RemoteDocumentStore(self.index, settings.index_timeout_s)
+        self.feedback = RemoteFeedback(self.index, settings.index_timeout_s)
         reranker = RemoteReranker(self.reranker, settings.reranker_timeout_s) if settings.reranker_model else None
         self.retriever = Retriever(self.store, reranker)
-        self.llm = llm_pipeline(settings, generator)
-        self.rag = rag_pipeline(settings, generator, self.retriever)
+        self.prompts = own_prompts(settings)
+        self.llm = llm_pipeline(settings, generator, self.prompts)
+        self.rag = rag_pipeline(settings, generator, self.retriever, self.prompts)
         self.health = HealthMonitor(
             probes={"generator": generator.probe, "embedder": embedder.probe, "index": self.store.probe},
             models={"generator": settings.llm_model or settings.generator_model, "embedder": settings.embedder_model},
             needed=settings.needed_parts,
         )
         self._parts = (generator, embedder)
-        self._warming: asyncio.Task[None] | None = None
+        self._beside: asyncio.Task[None] | None = None
 
     @bentoml.on_startup
     async def start(self) -> None:
-        self._warming = asyncio.create_task(warm_up(*self._parts, self.health))
+        self._beside = asyncio.create_task(self._run_beside())
 
     @bentoml.on_shutdown
     async def stop(self) -> None:
-        if self._warming:
-            self._warming.cancel()
+        if self._beside:
+            self._beside.cancel()
         await self.generator_port.close()
+
+    async def _run_beside(self) -> None:
+        """What is done beside the requests, from before the first one on."""
+        if self.prompts:
+            await self.prompts.refresh()
+        await warm_up(*self._parts, self.health)
+        while self.prompts:
+            await asyncio.sleep(settings.prompt_refresh_s)
+            await self.prompts.refresh()
 
     async def __is_ready__(self) -> bool:
         return await self.health.ready()
@@ -113,7 +125,9 @@ class Answerbox:
     @friendly
     async def search(self, request: SearchRequest, /) -> SearchResponse:
         this, context = exchange.current.get(), _context()
-        user_id = this.caller.speaks_for(request.user_id)
+        trace = this.trace
+        trace.user_id = user_id = this.caller.speaks_for(request.user_id)
+        trace.root.kind, trace.root.input = "retriever", request.query
         found = await this.run(
             self.retriever.retrieve(request.query, request.top_k, request.filter, context, user_id, request.mode)
         )
@@ -122,30 +136,39 @@ class Answerbox:
 
 def _context() -> RequestContext:
     this = exchange.current.get()
-    return RequestContext(this.request_id, this.timeout_s, this.began)
+    return RequestContext(this.request_id, this.timeout_s, this.began, this.trace)
 
 
 async def _answer(pipeline: Pipeline[Any], request: LlmRequest) -> Any:
     this = exchange.current.get()
     response = await this.run(answer(pipeline, _spoken_for(request), _context()))
-    this.tokens = response.meta.usage.total_tokens
+    _note(response, this)
     return response
 
 
 async def _stream(pipeline: Pipeline[Any], request: LlmRequest) -> Any:
-    events = pipeline.stream(_spoken_for(request), _context())
     this = exchange.current.get()
-    return await stream_response(_counted(events, this), this, settings.stream_heartbeat_s)
+    this.trace.tags.append("stream")
+    events = pipeline.stream(_spoken_for(request), _context())
+    return await stream_response(_noted(events, this), this, settings.stream_heartbeat_s)
 
 
-async def _counted(events: AsyncGenerator[Event, None], this: exchange.Exchange) -> AsyncGenerator[Event, None]:
+async def _noted(events: AsyncGenerator[Event, None], this: exchange.Exchange) -> AsyncGenerator[Event, None]:
     async with aclosing(events):
         async for event in events:
             if isinstance(event, DoneEvent):
-                this.tokens = event.response.meta.usage.total_tokens
+                _note(event.response, this)
             yield event
 
 
 def _spoken_for(request: LlmRequest) -> LlmRequest:
-    user_id = exchange.current.get().caller.speaks_for(request.user_id)
-    return request.model_copy(update={"user_id": user_id})
+    """The request in the name of whom its key speaks for; its trace knows who asks what from here on."""
+    this = exchange.current.get()
+    spoken = request.model_copy(update={"user_id": this.caller.speaks_for(request.user_id)})
+    note_request(this.trace, spoken)
+    return spoken
+
+
+def _note(response: LlmResponse | RagResponse, this: exchange.Exchange) -> None:
+    this.tokens = response.meta.usage.total_tokens
+    note_response(this.trace, response)

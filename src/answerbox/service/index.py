@@ -12,21 +12,25 @@ from typing import Any
 
 import bentoml
 
+from answerbox import logs
 from answerbox.adapters.bento_remote import RemoteEmbedder
 from answerbox.adapters.data_folder import DataFolder
-from answerbox.app import library
+from answerbox.app import feedback_desk, library
 from answerbox.contracts import DocumentIn
 from answerbox.documents.library import Library
 from answerbox.documents.manual import seed
-from answerbox.errors import AnswerboxError, EmbedderUnavailable, IndexUnavailable, NotReady
+from answerbox.errors import AnswerboxError, EmbedderUnavailable, IndexUnavailable, NotReady, StorageFull
+from answerbox.feedback import Feedback, FeedbackDesk
 from answerbox.ports import FileIn, SearchQuery
 from answerbox.service.envelope import INNER, enveloped
 from answerbox.service.inference import Embedder
 from answerbox.service.pinned import pinned
+from answerbox.service.reporting import SLOWER_S, index_figures, process_figures, report_every
 from answerbox.settings import load_settings
 
 log = logging.getLogger(__name__)
 settings = load_settings()
+logs.install_in_server(settings)
 
 RETRY_S = 0.5
 SWITCH_S = 0.0005
@@ -41,19 +45,27 @@ class Index:
         sys.setswitchinterval(SWITCH_S)
         self._folder = DataFolder(settings.data_dir)
         self._library: Library | None = None
+        self._feedback: FeedbackDesk | None = None
         self._opening: asyncio.Task[None] | None = None
         self._failure: IndexUnavailable | None = None
+        self._reporting: asyncio.Task[None] | None = None
 
     @bentoml.on_startup
     async def open(self) -> None:
         self._opening = asyncio.create_task(self._open())
+        await self._open_feedback()
+        documents = index_figures(lambda: self._library, self._folder)
+        self._reporting = report_every(SLOWER_S, process_figures("Index"), documents)
 
     @bentoml.on_shutdown
     async def close(self) -> None:
-        if self._opening:
-            self._opening.cancel()
+        for task in (self._opening, self._reporting):
+            if task:
+                task.cancel()
         if self._library:
             await self._library.stop()
+        if self._feedback:
+            await self._feedback.stop()
         self._folder.release()
 
     @bentoml.api
@@ -100,18 +112,18 @@ class Index:
     async def delete(self, document_id: str, user_id: str) -> dict[str, Any]:
         return await self._delete(document_id, user_id)
 
+    @bentoml.api
+    async def add_feedback(self, feedback: dict[str, Any]) -> dict[str, Any]:
+        return await self._add_feedback(feedback)
+
     async def _open(self) -> None:
-        """Waits for the embedder, for the vectors depend on its model, then opens the library."""
+        """Waits for the embedder, for the vectors depend on its model, and for room on the disk."""
         embedder = RemoteEmbedder(self.embedder)
         try:
             while self._library is None:
                 with contextlib.suppress(EmbedderUnavailable):
                     await embedder.info()
-                    opened = library(pinned(settings, Index), self._folder, embedder)
-                    await opened.start()
-                    if settings.seed_docs:
-                        await seed(opened)
-                    self._library = opened
+                    self._library = await self._opened(embedder)
                     return
                 await asyncio.sleep(RETRY_S)
         except Exception as exc:
@@ -119,8 +131,34 @@ class Index:
             reason = exc.message if isinstance(exc, AnswerboxError) else "an unexpected failure"
             self._failure = IndexUnavailable(f"The documents cannot be opened: {reason}.")
 
+    async def _opened(self, embedder: RemoteEmbedder) -> Library:
+        while True:
+            try:
+                return await self._started(library(pinned(settings, Index), self._folder, embedder))
+            except StorageFull as exc:
+                log.warning("the documents cannot be opened: %s", exc)
+                self._failure = StorageFull(exc.message)
+                await asyncio.sleep(RETRY_S)
+
+    async def _started(self, opened: Library) -> Library:
+        try:
+            await opened.start()
+            if settings.seed_docs:
+                await seed(opened)
+        except BaseException:
+            await opened.stop()
+            raise
+        return opened
+
+    async def _open_feedback(self) -> None:
+        try:
+            self._feedback = await asyncio.to_thread(feedback_desk, settings, self._folder)
+            self._feedback.start()
+        except Exception as exc:  # the documents can do without it
+            log.error("feedback cannot be taken: %s", exc, exc_info=not isinstance(exc, AnswerboxError))
+
     def _ready(self) -> Library:
-        if self._failure:
+        if self._library is None and self._failure:
             raise self._failure
         if self._library is None:
             raise NotReady("The documents are still being opened.", hint="Try again in a few seconds.")
@@ -177,3 +215,9 @@ class Index:
     @enveloped
     async def _delete(self, document_id: str, user_id: str) -> None:
         await self._ready().delete(document_id, user_id or None)
+
+    @enveloped
+    async def _add_feedback(self, feedback: dict[str, Any]) -> None:
+        if self._feedback is None:
+            raise IndexUnavailable("Feedback cannot be kept; the service's log says why.")
+        await self._feedback.add(Feedback(**feedback))

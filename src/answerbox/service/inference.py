@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -13,15 +14,19 @@ from typing import Any
 
 import bentoml
 
+from answerbox import logs
 from answerbox.app import local_embedder, local_generator, local_reranker
 from answerbox.errors import AnswerboxError, GeneratorUnavailable, InternalError
 from answerbox.ports import GenerationRequest, Piece
+from answerbox.service import metrics
 from answerbox.service.envelope import INNER, enveloped
 from answerbox.service.pinned import pinned
+from answerbox.service.reporting import REPORT_S, engine_figures, process_figures, report_every
 from answerbox.settings import FAKE, load_settings
 
 log = logging.getLogger(__name__)
 settings = load_settings()
+logs.install_in_server(settings)
 
 REMEMBERED_CANCELS = 1_000
 
@@ -37,17 +42,33 @@ class Embedder:
 
     def __init__(self) -> None:
         self._embedder = local_embedder(pinned(settings, Embedder))
+        self._reporting: asyncio.Task[None] | None = None
+
+    @bentoml.on_startup
+    async def start(self) -> None:
+        self._reporting = report_every(REPORT_S, process_figures("Embedder"))
+
+    @bentoml.on_shutdown
+    async def stop(self) -> None:
+        if self._reporting:
+            self._reporting.cancel()
 
     @bentoml.api
     async def describe(self) -> dict[str, Any]:
         return {"result": asdict(await self._embedder.info())}
 
     @bentoml.api(batchable=True, max_batch_size=settings.embedder_batch, max_latency_ms=60_000)
-    def embed(self, texts: list[str]) -> list[list[float]]:
+    def embed(self, texts: list[str]) -> list[dict[str, Any]]:
+        """A row for each text: its vector, how many texts were in the batch and how long the model took for it."""
+        began = time.perf_counter()
         vectors: list[list[float]] = self._embedder.encode(texts)
         if len(vectors) != len(texts):  # BentoML would hand out the wrong rows without a word
             raise InternalError("The embedding model lost a row of the batch.")
-        return vectors
+        batch, seconds = len(texts), time.perf_counter() - began
+        metrics.EMBEDDING_TEXTS.observe(batch)
+        metrics.EMBEDDING_SECONDS.observe(seconds)
+        model_ms = round(seconds * 1000, 1)
+        return [{"vector": vector, "batch": batch, "model_ms": model_ms} for vector in vectors]
 
 
 @bentoml.service(name="Reranker", **INNER)
@@ -58,6 +79,16 @@ class Reranker:
 
     def __init__(self) -> None:
         self._reranker = local_reranker(pinned(settings, Reranker))
+        self._reporting: asyncio.Task[None] | None = None
+
+    @bentoml.on_startup
+    async def start(self) -> None:
+        self._reporting = report_every(REPORT_S, process_figures("Reranker"))
+
+    @bentoml.on_shutdown
+    async def stop(self) -> None:
+        if self._reporting:
+            self._reporting.cancel()
 
     @bentoml.api
     async def score(self, question: str, texts: list[str]) -> dict[str, Any]:
@@ -80,10 +111,18 @@ class Generator:
         self._channels: dict[str, Outbox] = {}
         self._live: dict[str, asyncio.Task[None]] = {}
         self._cancelled: OrderedDict[str, None] = OrderedDict()
+        self._reporting: asyncio.Task[None] | None = None
+
+    @bentoml.on_startup
+    async def start(self) -> None:
+        engine = engine_figures(self._generator.status)
+        self._reporting = report_every(REPORT_S, process_figures("Generator"), engine)
 
     @bentoml.on_shutdown
-    def stop(self) -> None:
-        self._generator.close()
+    async def stop(self) -> None:
+        if self._reporting:
+            self._reporting.cancel()
+        await asyncio.to_thread(self._generator.close)
 
     @bentoml.api
     async def describe(self) -> dict[str, Any]:
@@ -94,12 +133,16 @@ class Generator:
         """Lines of ASCII JSON, each a list of `[call_id, item]`; items are `piece`s, then `finish` or `error`."""
         outbox = self._channels[channel_id] = Outbox()
         try:
-            while True:
-                yield await outbox.line()
+            while line := await outbox.line():
+                yield line
         finally:
             del self._channels[channel_id]
             for call_id in outbox.calls:
                 self._live[call_id].cancel()
+
+    @bentoml.api
+    async def end_channel(self, channel_id: str) -> dict[str, Any]:
+        return await self._end_channel(channel_id)
 
     @bentoml.api
     async def submit(self, channel_id: str, call_id: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -118,6 +161,12 @@ class Generator:
         """The model, and how much it does."""
         info = await self._generator.info()
         return {**asdict(info), **self._generator.status()}
+
+    @enveloped
+    async def _end_channel(self, channel_id: str) -> None:
+        """The stream ends with what has been made; its gateway submits nothing to it any more."""
+        if outbox := self._channels.get(channel_id):
+            outbox.end()
 
     @enveloped
     async def _submit(self, channel_id: str, call_id: str, request: GenerationRequest) -> None:
@@ -169,14 +218,22 @@ class Outbox:
         self._items: list[tuple[str, dict[str, Any]]] = []
         self._filled = asyncio.Event()
         self._filled.set()  # the first line is empty: it says that the channel is open
+        self._ended = False
 
     def add(self, call_id: str, item: dict[str, Any]) -> None:
         self._items.append((call_id, item))
         self._filled.set()
 
-    async def line(self) -> str:
-        """All that is there, as soon as there is something."""
+    def end(self) -> None:
+        self._ended = True
+        self._filled.set()
+
+    async def line(self) -> str | None:
+        """All that is there, as soon as there is something; None at the end."""
         await self._filled.wait()
-        self._filled.clear()
+        if self._ended and not self._items:
+            return None
+        if not self._ended:
+            self._filled.clear()
         items, self._items = self._items, []
         return json.dumps(items) + "\n"

@@ -23,11 +23,13 @@ REQUESTS: list[type[BaseModel]] = [
     contracts.RagRequest,
     contracts.SearchRequest,
     contracts.DocumentsRequest,
+    contracts.FeedbackRequest,
 ]
 RESPONSES: list[type[BaseModel]] = [
     contracts.LlmResponse,
     contracts.RagResponse,
     contracts.SearchResponse,
+    contracts.FeedbackResponse,
     contracts.Job,
     contracts.DocumentPage,
     contracts.Document,
@@ -55,17 +57,20 @@ PROBLEMS: dict[int, str] = {
     502: "A part of the service answered nonsense.",
     503: "A part of the service is down, not ready, or has too much to do; `Retry-After` says when to try again.",
     504: "There was no answer within the deadline.",
+    507: "The disk of the documents is full.",
     500: "A bug.",
 }
 EXAMPLES: dict[str, Any] = {
     "LlmRequest": {"question": "What is the capital of France?", "user_id": "ada"},
     "RagRequest": {"question": "How do I add my own documents?", "top_k": 3},
     "SearchRequest": {"query": "add documents", "top_k": 5},
+    "FeedbackRequest": {"request_id": "order-4711-a", "score": 1, "comment": "Just what I needed."},
     "DocumentsRequest": {"documents": [{"id": "faq-1", "title": "FAQ", "text": "We open at nine."}]},
 }
 """Here and not in the contract's classes: BentoML's own generator refuses `examples` of a whole model."""
 BODY = (400, 408, 413, 415, 422)
 PARTS = (500, 502, 503, 504)
+WRITES = (*PARTS, 507)
 SECURITY: dict[str, Any] = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -139,20 +144,21 @@ def _paths() -> dict[str, Any]:
         "/rag_query": {"post": _post("Ask the documents", "RagRequest", {200: "RagResponse"})},
         "/rag_query/stream": {"post": _stream("Ask the documents, as a stream", "RagRequest")},
         "/search": {"post": _post("Find passages", "SearchRequest", {200: "SearchResponse"})},
+        "/feedback": {"post": _post("Say how good an answer was", "FeedbackRequest", {202: "FeedbackResponse"})},
         "/documents": {
             "get": _operation("List the documents", {200: "DocumentPage"}, (422, *PARTS), page),
             "post": _documents(),
         },
         "/documents/{document_id}": {
             "get": _operation("One document", {200: "Document"}, (404, *PARTS), document),
-            "delete": _operation("Delete a document", {204: None}, (404, *PARTS), document),
+            "delete": _operation("Delete a document", {204: None}, (404, *WRITES), document),
         },
         "/jobs/{job_id}": {
             "get": _operation("How far a job is", {200: "Job"}, (404, *PARTS), job),
-            "delete": _operation("Cancel a job", {200: "Job"}, (404, 409, *PARTS), job),
+            "delete": _operation("Cancel a job", {200: "Job"}, (404, 409, *WRITES), job),
         },
         "/reindex": {
-            "post": _operation("Make all vectors anew with the present embedding model", {202: "Job"}, PARTS),
+            "post": _operation("Make all vectors anew with the present embedding model", {202: "Job"}, WRITES),
         },
         "/requests/{request_id}": {
             "delete": _operation("End a generation; its answer is what there is", {204: None}, (404, *PARTS), request),

@@ -44,6 +44,7 @@ STATUS: dict[type[AnswerboxError], int] = {
     errors.EmbedderUnavailable: 503,
     errors.RerankerUnavailable: 503,
     errors.IndexUnavailable: 503,
+    errors.StorageFull: 507,
     errors.BadUpstream: 502,
     errors.DeadlineExceeded: 504,
     errors.SetupError: 500,
@@ -67,7 +68,7 @@ def log_bug(error: AnswerboxError, request_id: str) -> None:
         log.error("request %s: %s", request_id, error.message, exc_info=error.__cause__)
 
 
-def problem(error: AnswerboxError, request_id: str, path: str) -> dict[str, Any]:
+def problem(error: AnswerboxError, request_id: str, path: str, trace_id: str | None = None) -> dict[str, Any]:
     """The problem document. A 500 says nothing of the inside."""
     status = status_of(error)
     inside = status == 500
@@ -79,6 +80,7 @@ def problem(error: AnswerboxError, request_id: str, path: str) -> dict[str, Any]
         instance=path,
         code="internal" if inside else error.code,
         request_id=request_id,
+        trace_id=trace_id,
         retryable=error.retryable,
         hint=None if inside else error.hint,
         errors=None if inside else (error.errors or None),
@@ -86,8 +88,8 @@ def problem(error: AnswerboxError, request_id: str, path: str) -> dict[str, Any]
     return found.model_dump(exclude_none=True)
 
 
-def response(error: AnswerboxError, request_id: str, path: str) -> JSONResponse:
-    document = problem(error, request_id, path)
+def response(error: AnswerboxError, request_id: str, path: str, trace_id: str | None = None) -> JSONResponse:
+    document = problem(error, request_id, path, trace_id)
     headers = {}
     if document["status"] == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="answerbox"'

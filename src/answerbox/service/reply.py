@@ -22,6 +22,8 @@ SECURITY = (
 
 
 class Reply:
+    """`status` is 0 before the response has begun; `ended`: all of it has been sent."""
+
     def __init__(self, send: Send, this: Exchange, silence_s: float) -> None:
         """`silence_s`: a client that takes nothing for so long is given up."""
         self._send = send
@@ -31,6 +33,8 @@ class Reply:
         self._body = b""
         self.window: Window | None = None
         self.started = False
+        self.status = 0
+        self.ended = False
 
     async def send(self, message: Message) -> None:
         """Raises: ClientGone where the client takes nothing of it."""
@@ -38,7 +42,7 @@ class Reply:
             if message["status"] >= 400 and not _is_problem(message):
                 self._held = message["status"]
                 return
-            self.started = True
+            self.started, self.status = True, message["status"]
             message = {**message, "headers": self._headers(message)}
         elif self._held is not None:
             self._body += message.get("body", b"")
@@ -46,6 +50,7 @@ class Reply:
         try:
             async with asyncio.timeout(self._silence_s) as waiting:
                 await self._send(message)
+            self.ended = message["type"] == "http.response.body" and not message.get("more_body")
         except TimeoutError:
             if not waiting.expired():
                 raise
@@ -58,12 +63,14 @@ class Reply:
 
     async def fail(self, error: AnswerboxError) -> None:
         """Sends the problem; too late for that, it ends the connection, so that nobody takes half for whole."""
+        this = self._this
+        this.error = error
         if self.started:
             raise error
-        problems.log_bug(error, self._this.request_id)
+        problems.log_bug(error, this.request_id)
         if isinstance(error, RateLimited) and "remaining" in error.extra:
             self.window = Window(error.extra["limit"], error.extra["remaining"], error.extra["retry_after_s"])
-        response = problems.response(error, self._this.request_id, self._this.path)
+        response = problems.response(error, this.request_id, this.path, this.trace.trace_id)
         self._held = None
         await response({"type": "http"}, _nothing, self.send)
 

@@ -19,7 +19,8 @@ class Route:
     """`template` may end in one `{name}`, which takes the rest of the path.
 
     `scope` is what a key must have, None where no key is needed; `open_as` is the name under which the setting
-    `open_routes` lets everybody in. A probe is always answered, however much there is to do.
+    `open_routes` lets everybody in. A probe is always answered, however much there is to do. `is_traced`: models work
+    for it.
     """
 
     method: str
@@ -28,6 +29,12 @@ class Route:
     takes_files: bool = False
     open_as: str | None = None
     is_probe: bool = False
+    is_traced: bool = False
+
+    @property
+    def name(self) -> str:
+        """`rag_query`, also of its stream."""
+        return self.template.strip("/").removesuffix("/stream")
 
     @property
     def streams(self) -> bool:
@@ -42,11 +49,12 @@ class Route:
 
 ROUTES = (
     Route("GET", "/", None),
-    Route("POST", "/llm_query", QUERY),
-    Route("POST", "/llm_query/stream", QUERY),
-    Route("POST", "/rag_query", QUERY),
-    Route("POST", "/rag_query/stream", QUERY),
-    Route("POST", "/search", QUERY),
+    Route("POST", "/llm_query", QUERY, is_traced=True),
+    Route("POST", "/llm_query/stream", QUERY, is_traced=True),
+    Route("POST", "/rag_query", QUERY, is_traced=True),
+    Route("POST", "/rag_query/stream", QUERY, is_traced=True),
+    Route("POST", "/search", QUERY, is_traced=True),
+    Route("POST", "/feedback", QUERY),
     Route("GET", "/documents", QUERY),
     Route("POST", "/documents", WRITE, takes_files=True),
     Route("GET", "/documents/{document_id}", QUERY),

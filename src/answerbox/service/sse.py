@@ -110,8 +110,9 @@ def frame(event: Event | ErrorEvent) -> str:
 
 
 def _error_event(error: AnswerboxError, this: Exchange) -> ErrorEvent:
+    this.error = error
     problems.log_bug(error, this.request_id)
-    return ErrorEvent(problem=problems.problem(error, this.request_id, this.path))
+    return ErrorEvent(problem=problems.problem(error, this.request_id, this.path, this.trace.trace_id))
 
 
 async def _stop(pump: asyncio.Task[None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 import uuid
@@ -13,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from answerbox.contracts import Contract, Identifier, Language, Metadata
-from answerbox.errors import MalformedBody
+from answerbox.errors import MalformedBody, StorageFull
 from answerbox.ports import DocumentStore, FileIn
 from answerbox.service import exchange
 from answerbox.validation import invalid_request, validated, validated_json
@@ -39,7 +40,7 @@ async def receive_files(request: Request, store: DocumentStore) -> list[FileIn]:
     Raises:
         MalformedBody: it is no form.
         InvalidRequest: a field that is not known, no file, a file without a name.
-        PayloadTooLarge, BodyTimeout, Forbidden, IndexUnavailable
+        PayloadTooLarge, BodyTimeout, Forbidden, IndexUnavailable, StorageFull
     """
     try:
         async with request.form(max_files=MAX_FILES, max_fields=len(FIELDS)) as form:
@@ -49,6 +50,10 @@ async def receive_files(request: Request, store: DocumentStore) -> list[FileIn]:
             return [await _hand_over(file, about, user_id, store) for file in files]
     except HTTPException as exc:
         raise MalformedBody(f"The form cannot be read: {exc.detail}", hint="Send multipart/form-data.") from None
+    except OSError as exc:  # a long file waits in the folder for temporary files
+        if exc.errno == errno.ENOSPC:
+            raise StorageFull("There is no room left on the disk for temporary files.") from exc
+        raise
 
 
 def _files(form: FormData) -> list[UploadFile]:

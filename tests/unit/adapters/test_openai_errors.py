@@ -226,3 +226,14 @@ async def test_a_server_that_hangs_up_before_the_first_token_is_tried_again(raw:
     async with answering(raw) as (url, requests):
         assert type(await failure(url)) is GeneratorUnavailable
         assert len(requests) == 3
+
+
+@pytest.mark.parametrize("detail", ["{}", 'the input was "{}"'])
+async def test_what_was_asked_stays_out_of_the_log_though_a_server_repeats_it(
+    server: OpenAIServer, caplog: pytest.LogCaptureFixture, detail: str
+) -> None:
+    repeated = detail.format(ASK.messages[0].content)
+    server.answer = Answer(status=422, body={"detail": [{"msg": "no such role", "input": repeated}]})
+    await failure(server.url)
+    assert "no such role" in caplog.text
+    assert "France" not in caplog.text

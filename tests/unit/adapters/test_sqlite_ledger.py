@@ -16,7 +16,7 @@ from answerbox.adapters.sqlite_ledger import SqliteLedger
 from answerbox.adapters.sqlite_schema import SCHEMA_VERSION
 from answerbox.contracts import DocumentIn
 from answerbox.documents.words import words_of
-from answerbox.errors import IndexUnavailable, SetupError
+from answerbox.errors import IndexUnavailable, SetupError, StorageFull
 from answerbox.ledger import Revision, Scope
 from answerbox.ports import Chunk
 from answerbox.text import content_terms, terms
@@ -190,3 +190,39 @@ def test_words_of_any_query_can_be_matched(ledger: SqliteLedger, query: str) -> 
 def test_every_text_is_found_by_its_own_words(ledger: SqliteLedger, text: str) -> None:
     put(ledger, "any", text)
     assert found(ledger, *content_terms(text)) == ["any-0"]
+
+
+def may_grow(ledger: SqliteLedger, bytes_: int) -> None:
+    """As a disk with so much room; the bound is of this thread's connection."""
+    with ledger._file.read() as db:
+        pages, size = db.execute("PRAGMA page_count").fetchone()[0], db.execute("PRAGMA page_size").fetchone()[0]
+        db.execute(f"PRAGMA max_page_count = {pages + bytes_ // size}")
+
+
+@pytest.mark.parametrize("size", [100_000, 40_000_000], ids=["at-once", "more-than-the-cache"])
+def test_without_room_a_write_is_refused_as_such_and_with_room_again_it_is_done(
+    ledger: SqliteLedger, size: int
+) -> None:
+    document = DocumentIn.model_construct(text="x" * size, id=None, user_id=None, metadata={})
+    may_grow(ledger, 0)
+    with pytest.raises(StorageFull):
+        ledger.enqueue([("a", document)], None)
+    assert ledger.counts() == (0, 0, 0)
+    may_grow(ledger, 2 * size)
+    ledger.enqueue([("a", document)], None)
+    assert ledger.counts() == (0, 0, 1)
+
+
+def test_what_is_remembered_already_needs_no_room(ledger: SqliteLedger) -> None:
+    ledger.remember("key", "value")
+    with ledger._file.read() as db:
+        before = db.total_changes
+        ledger.remember("key", "value")
+        assert db.total_changes == before
+
+
+def test_opening_what_is_up_to_date_needs_no_room(path: Path) -> None:
+    SqliteLedger(path).close()
+    again = SqliteLedger(path)
+    assert path.with_name(f"{path.name}-wal").stat().st_size == 0
+    again.close()

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from answerbox.cli.configuration import page
-from answerbox.settings import Settings
+from answerbox.settings import Settings, variable
 
 COMMITTED = Path(__file__).parents[3] / "docs" / "configuration.md"
-ROW = re.compile(r"^\| `ANSWERBOX_([A-Z0-9_]+)` \|", re.MULTILINE)
+ROW = re.compile(r"^\| `([A-Z0-9_]+)` \|", re.MULTILINE)
 
 
 def cells(setting: str) -> list[str]:
-    [row] = [line for line in page().splitlines() if line.startswith(f"| `ANSWERBOX_{setting.upper()}` |")]
+    [row] = [line for line in page().splitlines() if line.startswith(f"| `{variable(setting)}` |")]
     return [cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]]
 
 
@@ -27,13 +27,13 @@ def test_the_committed_page_is_the_one_of_the_code() -> None:
 
 
 def test_every_setting_has_one_row_in_the_order_of_the_class() -> None:
-    assert [name.lower() for name in ROW.findall(page())] == list(Settings.model_fields)
+    assert ROW.findall(page()) == [variable(name) for name in Settings.model_fields]
 
 
 @pytest.mark.parametrize("setting", Settings.model_fields)
 def test_a_row_says_default_bounds_and_meaning(setting: str) -> None:
-    variable, default, allowed, meaning = cells(setting)
-    assert variable
+    name, default, allowed, meaning = cells(setting)
+    assert name
     assert default
     assert allowed
     assert meaning.replace(r"\|", "|") == Settings.model_fields[setting].description
@@ -52,6 +52,8 @@ def test_a_row_says_default_bounds_and_meaning(setting: str) -> None:
         ("cors_origins", "`[]`", "list of text"),
         ("llm_api_key", "none", "text, never shown"),
         ("limits_url", "`memory://`", r"text, matches `^(memory\|rediss?)://`"),
+        ("langfuse_secret_key", "none", "text, never shown"),
+        ("prices", "`{}`", "object of list of number"),
         ("data_dir", "`~/.answerbox`", "path"),
     ],
 )

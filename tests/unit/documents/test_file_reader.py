@@ -87,7 +87,7 @@ def test_many_documents_of_one_file_come_in_order(shared: ProcessFileReader, tmp
         ("a.xlsx", xlsx({"S": [["x" * 100] * 100] * 250}), "more than 2,000,000 characters"),
         ("a\nb.md", "x", "id: "),
     ],
-    ids=repr,
+    ids=["kind", "html", "docx", "jsonl", "field", "xlsx", "name"],
 )
 def test_a_file_that_is_refused_leaves_the_process_as_it_was(
     name: str, content: bytes | str, message: str, shared: ProcessFileReader, tmp_path: Path

@@ -15,7 +15,7 @@ from answerbox.documents.library import Library
 from answerbox.documents.search import SEARCHES
 from answerbox.errors import IndexUnavailable
 from answerbox.ledger import Claimed
-from answerbox.ports import Chunk, SearchQuery, SearchResult, TextKind, Vector
+from answerbox.ports import Chunk, SearchQuery, SearchResult, TextKind, Vectors
 from answerbox.retrying import ATTEMPTS
 from tests.doubles import MemoryStores, MoodyEmbedder, until
 from tests.unit.documents.library_kit import Kit, add, document, ended, find, found_texts, ready
@@ -129,8 +129,8 @@ class NewModel(MoodyEmbedder):
 
     fingerprint: ClassVar[str] = "new-1"
 
-    async def embed(self, texts: Sequence[str], kind: TextKind) -> list[Vector]:
-        return [vector[::-1] for vector in await super().embed(texts, kind)]
+    async def embed(self, texts: Sequence[str], kind: TextKind) -> Vectors:
+        return Vectors(vector[::-1] for vector in await super().embed(texts, kind))
 
 
 async def test_another_model_serves_only_after_a_reindex_and_the_old_one_until_then(kit: Kit) -> None:

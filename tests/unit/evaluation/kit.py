@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from answerbox.contracts import (
     Citation,
     Grounding,
+    LlmMeta,
+    LlmRequest,
+    LlmResponse,
     RagMeta,
     RagRequest,
     RagResponse,
@@ -80,6 +83,8 @@ class MemoryDoor:
     broken: frozenset[str] = frozenset()
     searched: list[SearchRequest] = field(default_factory=list)
     asked: list[RagRequest] = field(default_factory=list)
+    alone: str = "I do not know."
+    asked_alone: list[LlmRequest] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def search(self, request: SearchRequest) -> SearchResponse:
@@ -93,6 +98,13 @@ class MemoryDoor:
             self.asked.append(request)
         self._fail(request.question)
         return self.answers.get(request.question, response("The documents do not tell.", refused=True))
+
+    def ask_alone(self, request: LlmRequest) -> LlmResponse:
+        with self.lock:
+            self.asked_alone.append(request)
+        self._fail(request.question)
+        meta = LlmMeta(request_id="r", pipeline="llm", model="double", finish_reason="stop", latency_ms=1)
+        return LlmResponse(answer=self.alone, meta=meta)
 
     def _fail(self, question: str) -> None:
         if question in self.broken:

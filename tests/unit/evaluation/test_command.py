@@ -15,13 +15,15 @@ from urllib.parse import unquote
 import pytest
 from pydantic import BaseModel
 from rich.console import Console
+from typer.testing import CliRunner
 
 from answerbox.cli.client import Client
 from answerbox.cli.evaluate import Files, evaluate, indexed
-from answerbox.contracts import RagRequest, SearchRequest
+from answerbox.cli.main import app
+from answerbox.contracts import LlmRequest, RagRequest, SearchRequest
 from answerbox.errors import AnswerboxError, InvalidRequest
 from answerbox.evaluation import result
-from answerbox.evaluation.dataset import load
+from answerbox.evaluation.dataset import ATTACKER, POISONED, load
 from answerbox.evaluation.run import Plan
 from tests.unit.evaluation.kit import MemoryDoor, good_door, tiny
 
@@ -54,6 +56,8 @@ class Stub:
         try:
             if path == "/search":
                 return 200, self.door.search(SearchRequest.model_validate(body)).model_dump()
+            if path == "/llm_query":
+                return 200, self.door.ask_alone(LlmRequest.model_validate(body)).model_dump()
             return 200, self.door.ask(RagRequest.model_validate(body)).model_dump()
         except AnswerboxError as exc:
             return 503, {"code": exc.code, "detail": exc.message}
@@ -65,7 +69,9 @@ class Stub:
     def _remove(self, id_: str) -> tuple[int, Any]:
         if id_ in self.stuck:
             return 503, {"code": "index_unavailable", "detail": "The index is away."}
+        id_, _, owner = id_.partition("?user_id=")
         found = self.documents.pop(id_, None)
+        assert not found or found.get("user_id", "") == owner
         return (204, None) if found else (404, {"code": "document_not_found", "detail": "There is none."})
 
 
@@ -179,6 +185,29 @@ def test_documents_that_fail_or_stay_are_named(served: Served, folder: Path) -> 
     assert failed == 2
     assert "failed: eval/en/okapi: too odd" in shown
     assert "failed: eval/ru/zebra was not removed: The index is away." in shown
+
+
+def test_poisoned_documents_have_an_owner_and_are_removed(served: Served, tmp_path: Path) -> None:
+    files = Files(tmp_path / "result.json", tmp_path / "report.html")
+    out = Console(file=io.StringIO(), width=200)
+    with Client(served.url) as client:
+        failed = evaluate(client, POISONED, ["en"], Plan(searches=0, answers=0, attacks=2), files, out)
+    assert failed == 0
+    poisoned = [id_ for id_ in served.stub.indexed if id_.startswith("eval/en/attack/")]
+    assert len(poisoned) >= 12
+    assert served.stub.documents == {}
+    assert {request.user_id for request in served.stub.door.asked} == {ATTACKER}
+    assert isinstance(out.file, io.StringIO)
+    assert "Poisoned documents" in out.file.getvalue()
+    assert len(result.read(tmp_path / "result.json").attacks) == 2
+    assert "<h2>Attacks: 2</h2>" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("arguments", [["eval"], ["eval", "folder", "--poisoned"]])
+def test_it_is_a_folder_or_our_own_documents(arguments: list[str]) -> None:
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 2
+    assert "name a folder, or give --poisoned" in done.output
 
 
 def test_a_run_that_breaks_off_removes_its_documents(served: Served, folder: Path) -> None:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from answerbox.pipelines.citing import cite, mark, quoted_answer
+from answerbox.pipelines.citing import cite, mark, quoted_answer, without_markers
 from answerbox.pipelines.evidence import quote
+from answerbox.pipelines.material import shown
 from tests.doubles import source
 from tests.unit.pipelines.test_evidence import PIECES, TEXTS
 
@@ -125,6 +126,14 @@ def test_a_citation_lies_inside_the_answer_and_inside_the_source(answer: str, te
         assert 0 <= one.source_start < one.source_end <= len(sources[one.source - 1].text)
 
 
+def test_a_quoted_answer_shows_no_mark_or_image_of_the_document() -> None:
+    text = "Bread [7] is good ![b](https://x.example/b).\u200b"
+    answer, [citation] = quoted_answer(quote("Bread?", [source(text)]))
+    assert answer == "Bread is good b. [1]"
+    assert not citation.verbatim
+    assert (citation.start, citation.end) == (0, 16)
+
+
 @given(TEXTS, PIECES)
 def test_a_quoted_answer_is_verbatim_and_cites_every_quote(texts: list[str], question: str) -> None:
     sources = [source(text) for text in texts]
@@ -132,7 +141,7 @@ def test_a_quoted_answer_is_verbatim_and_cites_every_quote(texts: list[str], que
     answer, citations = quoted_answer(quotes)
     assert len(citations) == len(quotes)
     for one in citations:
-        assert one.verbatim
-        text = sources[one.source - 1].text
-        assert answer[one.start : one.end] == text[one.source_start : one.source_end]
+        quoted = sources[one.source - 1].text[one.source_start : one.source_end]
+        assert one.verbatim == (answer[one.start : one.end] == quoted)
+        assert one.verbatim or without_markers(shown(quoted)) != quoted
         assert answer[one.end :].startswith(f" [{one.source}]")

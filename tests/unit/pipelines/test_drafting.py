@@ -149,7 +149,7 @@ async def test_a_small_model_is_given_sentences_and_the_sources_are_theirs() -> 
     prompt = generator.asked[0].messages[-1].content
     assert CAPITAL in prompt
     sources = response(found).meta.sources
-    assert all(any(line in shown.text for shown in sources) for line in prompt.splitlines()[:3])
+    assert all(any(line in shown.text for shown in sources) for line in prompt.splitlines()[1:4])
     assert [event.sources for event in found if isinstance(event, MetaEvent)] == [sources]
 
 

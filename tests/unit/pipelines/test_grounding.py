@@ -35,6 +35,20 @@ BORNE = [
 
 
 @pytest.mark.parametrize("strict", [True, False], ids=["strict", "tolerant"])
+@pytest.mark.parametrize(
+    ("answer", "fails"),
+    [
+        ("It was built in 1889, see https://tower.example/1889.", False),
+        ("It was built in 1889, see https://tower.example/1889?q=built.", True),
+        ("It was built in 1889. ![1889](https://tower.example/1889)", True),
+    ],
+)
+def test_addresses_must_stand_in_the_evidence_and_images_nowhere(answer: str, fails: bool, strict: bool) -> None:
+    evidence = EN[1] + " See https://tower.example/1889"
+    assert ("links" in failed(answer, (EN[0], evidence), strict)) is fails
+
+
+@pytest.mark.parametrize("strict", [True, False], ids=["strict", "tolerant"])
 @pytest.mark.parametrize(("answer", "of"), BORNE)
 def test_an_answer_that_the_evidence_bears_passes(answer: str, of: tuple[str, str], strict: bool) -> None:
     assert failed(answer, of, strict) == []

@@ -12,6 +12,7 @@ from answerbox.errors import DeadlineExceeded, GeneratorUnavailable, InternalErr
 from answerbox.pipelines.base import answer
 from answerbox.pipelines.context import RequestContext
 from answerbox.pipelines.llm import LlmPipeline
+from answerbox.ports import Prompt
 from tests.doubles import ScriptedGenerator
 
 REQUEST = LlmRequest(question="What is the capital of France?")
@@ -146,3 +147,26 @@ async def test_a_pipeline_that_ends_without_an_answer_is_a_bug() -> None:
 
     with pytest.raises(InternalError, match="without an answer"):
         await answer(Silent(), REQUEST, context())
+
+
+class OwnPrompts:
+    def get(self, name: str) -> Prompt | None:
+        return Prompt(name, "Answer like a pirate.", 7) if name == "answerbox-llm-en" else None
+
+    async def refresh(self) -> None:
+        return
+
+
+async def test_the_operators_own_prompt_takes_the_place_of_ours_and_is_told() -> None:
+    generator, asked = ScriptedGenerator(), context()
+    response = await answer(LlmPipeline(generator, 256, OwnPrompts()), REQUEST, asked)
+    assert generator.asked[0].messages[0].content == "Answer like a pirate."
+    assert response.meta.prompt == "answerbox-llm-en@7"
+    generation = asked.trace.observations[1]
+    assert generation.prompt == Prompt("answerbox-llm-en", "Answer like a pirate.", 7)
+
+
+async def test_ours_are_not_told_as_somebodys_own() -> None:
+    russian = LlmRequest(question="Какой город — столица Франции?")
+    response = await answer(LlmPipeline(ScriptedGenerator(), 256, OwnPrompts()), russian, context())
+    assert response.meta.prompt is None

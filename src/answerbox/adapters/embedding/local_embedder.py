@@ -11,7 +11,7 @@ import numpy as np
 
 from answerbox.adapters.gpu import has_gpu
 from answerbox.adapters.model_store import StoredModel
-from answerbox.ports import EmbedderInfo, TextKind, Vector
+from answerbox.ports import EmbedderInfo, TextKind, Vector, Vectors
 
 SUB_BATCH = 16
 """Texts of like length that run together; more costs padding, less costs overhead."""
@@ -45,8 +45,8 @@ class LocalEmbedder:
     async def info(self) -> EmbedderInfo:
         return self._info
 
-    async def embed(self, texts: Sequence[str], kind: TextKind) -> list[Vector]:
-        return await asyncio.to_thread(self.encode, self._info.prefixed(texts, kind))
+    async def embed(self, texts: Sequence[str], kind: TextKind) -> Vectors:
+        return Vectors(await asyncio.to_thread(self.encode, self._info.prefixed(texts, kind)))
 
     def encode(self, texts: Sequence[str]) -> list[Vector]:
         """Unit vectors of the texts as they are, in order. Blocking. Longer texts are cut."""

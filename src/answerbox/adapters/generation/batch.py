@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from typing import Literal
 
@@ -35,13 +36,21 @@ class Batch:
         self._tokens = 0
         self._on_probation: Work | None = None
 
+    @property
+    def tokens(self) -> int:
+        """That the engine's memory is kept free for, of `info.tokens`."""
+        return self._tokens
+
     def fill(self) -> Add | None:
         """Takes in who fits; what the engine is to be told."""
         joining: list[Work] = []
         while work := self._next():
             self.running[work.id] = work
+            work.joined = work.joined or time.monotonic()
             self._tokens += work.size
             joining.append(work)
+        for work in self.running.values():
+            work.batch = max(work.batch, len(self.running))
         return Add(self._epoch, [work.row() for work in joining]) if joining else None
 
     def remove(self, work: Work) -> Literal["running", "again"] | None:

@@ -1,6 +1,9 @@
 """From messages to token ids and back, with the tokenizer that lies beside a model's weights.
 
 Without transformers, whose import loads torch: the process that serves the language model needs neither.
+
+What a template writes between messages are tokens of control. The same text inside a message is only text: it is read
+in two pieces, so that no token of control comes of it, whoever wrote the message.
 """
 
 from __future__ import annotations
@@ -8,13 +11,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
 from jinja2 import TemplateError
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from answerbox.errors import SetupError
 from answerbox.ports import Message
@@ -24,6 +28,9 @@ PLAIN_TEMPLATE = (
     "{% if add_generation_prompt %}assistant:{% endif %}"
 )
 """For a model that was never taught a chat."""
+
+CUT = "\ud800"
+"""Half of a pair of surrogates, which stands in no text by itself."""
 
 
 class ChatTokenizer:
@@ -42,18 +49,45 @@ class ChatTokenizer:
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._config = _json(folder / "tokenizer_config.json")
-        self._template = self._compiled(_template(folder, self._config))
+        source = _template(folder, self._config)
+        self._template = self._compiled(source)
+        self._control = {
+            id_
+            for id_, token in self._tokenizer.get_added_tokens_decoder().items()
+            if len(token.content) > 1 and (token.special or token.content in source)
+        }
         self.ends = frozenset(self._end_tokens(folder))
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """The ids of the conversation, up to where the model speaks."""
-        chat = [{"role": message.role, "content": message.content} for message in messages]
+        chat = [{"role": message.role, "content": self._cut(message.content)} for message in messages]
         text = self._template.render(
             messages=chat,
             add_generation_prompt=True,
             **{name: _text(self._config.get(name)) for name in ("bos_token", "eos_token", "unk_token", "pad_token")},
         )
-        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return [id_ for piece in text.split(CUT) for id_ in self._encoded(piece).ids]
+
+    def _cut(self, content: str) -> str:
+        """The content with `CUT` inside each text that would be a token of control."""
+        waiting, done = [content], list[str]()
+        while waiting:
+            piece = waiting.pop()
+            encoded = self._encoded(piece)
+            places = [
+                start + 1
+                for id_, (start, end) in zip(encoded.ids, encoded.offsets, strict=True)
+                if id_ in self._control and end - start > 1
+            ]
+            if places:
+                bounds = [0, *places, len(piece)]
+                waiting += [piece[first:last] for first, last in pairwise(bounds)][::-1]
+            else:
+                done.append(piece)
+        return CUT.join(done)
+
+    def _encoded(self, text: str) -> Encoding:
+        return self._tokenizer.encode(text, add_special_tokens=False)
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True))

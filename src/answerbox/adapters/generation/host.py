@@ -12,6 +12,7 @@ import signal
 import sys
 from multiprocessing.connection import Connection
 
+from answerbox import logs
 from answerbox.adapters.generation.engine import (
     Add,
     Broken,
@@ -24,9 +25,12 @@ from answerbox.adapters.generation.engine import (
     Ready,
 )
 from answerbox.errors import AnswerboxError, SetupError
+from answerbox.settings import load_settings
 
 log = logging.getLogger(__name__)
 
+STDERR = 2
+"""The output of a notebook or a command is its own."""
 NICENESS = 5
 """The engine takes every core it can get; who takes requests in, and refuses them, goes first."""
 
@@ -35,7 +39,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # they are for the parent, which closes the connection
         signal.signal(number, signal.SIG_IGN)
     os.nice(NICENESS)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    logs.install(load_settings(), "Engine", STDERR)
     connection: Connection[object, object] = Connection(int(sys.argv[1]))
     spec = connection.recv()
     assert isinstance(spec, EngineSpec)

@@ -97,6 +97,9 @@ class LocalGenerator:
                 "rows": self._batch.rows,
                 "waiting": len(self._line) + len(self._batch.again),
                 "waiting_tokens": round(self._line.tokens),
+                "waiting_tokens_limit": round(self._limits.queue_tokens),
+                "cache_tokens": self._batch.tokens,
+                "cache_tokens_limit": self._batch.info.tokens,
                 "tokens_per_second": self._line.rate.value,
             }
 
@@ -241,6 +244,7 @@ class LocalGenerator:
             if work is None:  # it was cancelled while the step ran
                 continue
             done += self._batch.credit(work, made)
+            work.first = work.first or now
             ended = made.ended == "stop" and made.tokens and made.tokens[-1] in self._tokenizer.ends
             tokens = made.tokens[:-1] if ended else made.tokens
             work.made += tokens

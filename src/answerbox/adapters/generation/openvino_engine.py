@@ -16,9 +16,6 @@ from answerbox.adapters.generation.engine import Ended, EngineInfo, Made, OutOfM
 from answerbox.adapters.silent_openvino import genai, openvino
 from answerbox.errors import SetupError
 
-BLOCK_TOKENS = 32
-"""Tokens in a block of OpenVINO's cache on a CPU."""
-
 STEP_TOKENS = 256
 """Tokens, read and made, in one step; longer prompts are read in several, so that nobody waits for them."""
 
@@ -48,7 +45,9 @@ class OpenVinoEngine:
         self.info = EngineInfo("openvino", rows, tokens)
         self._ends = ends
         scheduler = genai.SchedulerConfig()
-        scheduler.num_kv_blocks = -(-(tokens + COMPANION_TOKENS) // BLOCK_TOKENS) + rows
+        # The cache grows with what runs at a time, which the caller bounds. One of a fixed size is used round and
+        # round, so that all of it is resident after as many tokens, however little runs.
+        scheduler.num_kv_blocks = scheduler.cache_size = 0
         scheduler.max_num_seqs = rows + 1
         scheduler.max_num_batched_tokens = STEP_TOKENS
         scheduler.dynamic_split_fuse = True

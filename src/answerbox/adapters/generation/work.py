@@ -25,7 +25,11 @@ Reason = Literal["stop", "length", "deadline", "cancelled"]
 
 @dataclass(eq=False)
 class Work:
-    """`suspect`: it took part in a step that failed, and has not yet shown that it is not the reason."""
+    """`joined`, `first`: when it joined the batch and when its first token was made, by `time.monotonic`.
+
+    `batch`: rows of the batch, at most. `suspect`: it took part in a step that failed, and has not yet shown that it is
+    not the reason.
+    """
 
     id: int
     request: GenerationRequest
@@ -35,6 +39,9 @@ class Work:
     listener: Listener
     made: list[int] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
+    joined: float | None = None
+    first: float | None = None
+    batch: int = 0
     suspect: bool = False
     strikes: int = 0
     since_failure: int = 0
@@ -64,7 +71,12 @@ class Work:
         return Row(self.id, self.prompt + self.made, left, asked.temperature, asked.top_p, asked.seed)
 
     def finish(self, reason: Reason) -> Finish:
-        return Finish(reason, len(self.prompt), len(self.made))
+        return Finish(reason, len(self.prompt), len(self.made), self._detail())
+
+    def _detail(self) -> dict[str, float]:
+        times = {"queue_ms": self.joined, "first_token_ms": self.first}
+        taken = {name: round((then - self.began) * 1000, 1) for name, then in times.items() if then is not None}
+        return {**taken, "batch": self.batch}
 
 
 class AnswerText:
