@@ -15,6 +15,7 @@ import json
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from contextvars import Context
 from typing import Any
 
 from answerbox.adapters.bento_remote import VENDOR_ERRORS, call_service, in_time, method_of, probe_service
@@ -96,7 +97,8 @@ class RemoteGenerator:
         return channel
 
     def _in_background(self, work: Awaitable[Any]) -> None:
-        task = asyncio.ensure_future(_quietly(work))
+        # In a context of its own: a channel serves many requests, and must not log with the ids of its first.
+        task = asyncio.create_task(_quietly(work), context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
