@@ -43,6 +43,7 @@ openapi: setup ## Write docs/openapi.json anew
 
 docs: openapi ## Write the pages that are made from the code anew
 	@$(BIN)/python -m answerbox.service.error_pages > docs/errors.md.new && mv docs/errors.md.new docs/errors.md
+	@$(BIN)/python -m answerbox.service.metrics_table docs/observability.md
 	@$(BIN)/python -m answerbox.cli.configuration > docs/configuration.md.new \
 		&& mv docs/configuration.md.new docs/configuration.md
 

@@ -46,6 +46,7 @@ VENDORS = {
     "httpx2": ("adapters/openai_generator.py", "adapters/openai_errors.py"),
     "opentelemetry": ("adapters/otlp_", "adapters/trace_spans.py", "logs.py"),
     "structlog": ("logs.py",),
+    "prometheus_client": ("service/",),
     "langfuse": ("adapters/langfuse_",),
     "limits": ("adapters/rate_limits.py",),
     "openai": ("adapters/openai_generator.py", "adapters/openai_errors.py"),

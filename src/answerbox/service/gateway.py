@@ -35,6 +35,7 @@ from answerbox.service.friendly import friendly
 from answerbox.service.health import HealthMonitor
 from answerbox.service.index import Index
 from answerbox.service.inference import Embedder, Generator, Reranker
+from answerbox.service.reporting import SLOWER_S, part_figures, process_figures, report_every
 from answerbox.service.sse import stream_response
 from answerbox.service.warm_up import warm_up
 from answerbox.settings import load_settings
@@ -78,15 +79,18 @@ class Answerbox:
         )
         self._parts = (generator, embedder)
         self._beside: asyncio.Task[None] | None = None
+        self._reporting: asyncio.Task[None] | None = None
 
     @bentoml.on_startup
     async def start(self) -> None:
         self._beside = asyncio.create_task(self._run_beside())
+        self._reporting = report_every(SLOWER_S, process_figures("Answerbox"), part_figures(self.health))
 
     @bentoml.on_shutdown
     async def stop(self) -> None:
-        if self._beside:
-            self._beside.cancel()
+        for task in (self._beside, self._reporting):
+            if task:
+                task.cancel()
         await self.generator_port.close()
 
     async def _run_beside(self) -> None:
