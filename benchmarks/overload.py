@@ -226,9 +226,9 @@ def _times(replies: Sequence[Reply]) -> str:
     )
 
 
-HEAD = """# Soak
+HEAD = """# Overload
 
-Overload, measured by `make overload` (`benchmarks/overload.py` tells how): questions about passages of XQuAD to
+Measured by `make overload` (`benchmarks/overload.py` tells how): questions about passages of XQuAD to
 `POST /llm_query`, at most 64 tokens, from eight users and, one question at a time, from a ninth. Newest last.
 """
 

@@ -22,7 +22,19 @@ from answerbox import __version__
 from benchmarks import machine, processes
 from benchmarks.soak_bad import BAD
 from benchmarks.soak_traffic import ANSWER_LIMIT_S, QUESTIONS, Client, Told, documents
-from benchmarks.soak_watch import EVERY_S, GROWTH, SLACK, TOGETHER, Change, Samples, changes, replaced, watch
+from benchmarks.soak_watch import (
+    EVERY_S,
+    GROWTH,
+    SLACK,
+    STOOD_STILL_S,
+    TOGETHER,
+    Change,
+    Samples,
+    changes,
+    longest_gap_s,
+    replaced,
+    watch,
+)
 
 CLIENTS = 6
 SHOWN = 20
@@ -63,11 +75,12 @@ def verdicts(told: Told, samples: Samples, rows: list[Change]) -> list[Verdict]:
     grown = [row.process for row in rows if not row.memory_is_flat]
     open_ = [row.process for row in rows if not row.descriptors_are_flat]
     busy = [row.process for row in rows if not row.threads_are_flat]
-    again = replaced(samples)
+    again, gap_s = replaced(samples), longest_gap_s(samples)
     return [
         ("wrong answers", str(len(told.wrong)), not told.wrong),
         ("unexplained 5xx and broken connections", str(len(told.failed)), not told.failed),
         ("processes that ended and were started again", ", ".join(again) or "none", not again),
+        ("longest time between two looks at the processes", f"{gap_s:.0f} s", gap_s <= STOOD_STILL_S),
         (f"memory, all processes: at most {GROWTH:.0%} more", f"{together.growth:+.1%}", together.memory_is_flat),
         (f"memory, each process: at most {GROWTH:.0%} more", _but(grown), not grown),
         (f"descriptors, each process: at most {SLACK} more", _but(open_), not open_),
@@ -107,7 +120,7 @@ with the word, or finds a text that was replaced or deleted; a bad request with 
 | aborted requests | {counts["aborted"]} |
 | refused for load (503, `overloaded`, `Retry-After`) | {counts["refused"]} |
 {_lines(f"| {what} | {found} |" for what, found, _ in judged)}
-{"".join(f"{chr(10)}{line}" for line in faults)}
+{"".join(f"{chr(10)}{line}" for line in faults)}{chr(10) if faults else ""}
 Medians of the first minute after the warm-up and of the last one, looked at every {EVERY_S:.0f} s. Memory is what is
 resident; in brackets what is left when shared pages are split between those that share them.
 

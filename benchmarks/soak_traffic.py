@@ -238,7 +238,7 @@ class Client:
         response = self._http.request(method, path, json=body)
         if response.status_code != status:
             _raise(response)
-        return dict(response.json()) if response.content else {}
+        return dict(response.json()) if "json" in response.headers.get("content-type", "") else {}
 
 
 def check(question: Question, response: dict[str, Any], answers: Mapping[str, str]) -> None:

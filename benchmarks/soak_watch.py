@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,7 @@ import psutil
 from benchmarks import processes
 
 EVERY_S = 10.0
+STOOD_STILL_S = 3 * EVERY_S
 WINDOW_S = 60.0
 """The medians are of so long: the first after the warm-up, and the last."""
 
@@ -126,6 +128,12 @@ def replaced(samples: Samples) -> list[str]:
     """Processes that ended in the meantime and were started again; a job's own are not meant."""
     lasting = {name: {one.pid for one in ones} for name, ones in samples.items() if name != "helper"}
     return [name for name, pids in sorted(lasting.items()) if len(pids) > 1]
+
+
+def longest_gap_s(samples: Samples) -> float:
+    """Between two looks; much more than `EVERY_S` means that the machine or the soak itself stood still."""
+    moments = sorted({one.at_s for ones in samples.values() for one in ones})
+    return max((after - before for before, after in pairwise(moments)), default=0.0)
 
 
 def _medians(samples: list[Sample]) -> Figures:
