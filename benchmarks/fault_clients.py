@@ -4,71 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import threading
-import time
-from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import httpx
-from tests.live import Live
-from tests.load import CLIENTS, QUERY
+from tests.load import QUERY, Ask
 
 from answerbox.cli.client import events
 
-PATIENCE_S, DEADLINE_S = 60.0, 50.0
+DEADLINE_S = 50.0
 SPARE_TOKENS, FEW_TOKENS = 50, 20
-
-Ask = Callable[[httpx.Client], str]
-"""Sends a request and says in a few words what came."""
 
 HALF = "half an answer sold as whole"
 SHORT = "cut by the deadline, and said so"
-
-
-class Crowd:
-    """Eight clients that ask without a break; what they were told, how often, and the longest wait."""
-
-    def __init__(self, live: Live, ask: Ask) -> None:
-        self._live = live
-        self._ask = ask
-        self._end = threading.Event()
-        self._threads = [threading.Thread(target=self._work) for _ in range(CLIENTS)]
-        self._lock = threading.Lock()
-        self.told: Counter[str] = Counter()
-        self.slowest_s = 0.0
-
-    def __enter__(self) -> Crowd:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        for thread in self._threads:
-            thread.join(2 * PATIENCE_S)
-
-    def forget(self) -> None:
-        with self._lock:
-            self.told.clear()
-            self.slowest_s = 0.0
-
-    def _work(self) -> None:
-        with self._live.client(PATIENCE_S) as client:
-            while not self._end.is_set():
-                began = time.monotonic()
-                said = told(lambda: self._ask(client))
-                with self._lock:
-                    self.told[said] += 1
-                    self.slowest_s = max(self.slowest_s, time.monotonic() - began)
-
-
-def told(ask: Callable[[], str]) -> str:
-    """What `ask` says, or how the connection broke."""
-    try:
-        return ask()
-    except httpx.HTTPError as exc:
-        return type(exc).__name__
 
 
 def problem(answer: httpx.Response) -> str:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import httpx
 from tests.live import Live, wait_until
-from tests.load import CLIENTS, usual
+from tests.load import CLIENTS, Ask, Clients, usual
 
-from benchmarks.fault_clients import Ask, Crowd, searching
+from benchmarks.fault_clients import searching
 
 FAKES = {"generator_model": "fake", "embedder_model": "fake"}
 TEXTS = [{"id": f"d{number}", "text": f"Bread number {number} is baked at six."} for number in range(50)]
@@ -60,7 +60,7 @@ class Row:
 def measure(live: Live, case: Case) -> Row:
     """Clients ask before, during and after the fault."""
     wrong, back = list[str](), None
-    with Crowd(live, case.ask) as crowd:
+    with Clients(live, case.ask) as crowd:
         wait_until(lambda: sum(crowd.told[what] for what in WELL) > CLIENTS, 60, f"answers before {case.name}")
         crowd.forget()
         try:

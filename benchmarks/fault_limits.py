@@ -19,10 +19,10 @@ from pathlib import Path
 import httpx
 import psutil
 from tests.live import Live, serving, wait_until
-from tests.load import usual, worker
+from tests.load import PATIENCE_S, Ask, usual, worker
 
 from answerbox import keys
-from benchmarks.fault_clients import PATIENCE_S, Ask, problem, questions, searching
+from benchmarks.fault_clients import problem, questions, searching
 from benchmarks.fault_kit import BROKEN, FAKES, NO_INDEX, SEARCHED, TEXTS, WELL, Case, Fault, Row, measure, skipped
 from benchmarks.fault_parts import idle_connections
 

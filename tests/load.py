@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 import psutil
@@ -16,7 +16,10 @@ import psutil
 from tests.live import Live
 
 CLIENTS = 8
+PATIENCE_S = 60.0
 QUERY = {"query": "When is bread baked?"}
+
+Ask = Callable[[httpx.Client], str]
 
 
 def worker(live: Live, name: str) -> int:
@@ -41,10 +44,13 @@ def stopped(live: Live, name: str) -> Iterator[None]:
 
 
 class Clients:
-    """Eight clients that search; what they were told, how often, and the longest wait."""
+    """Eight clients that ask without a break; what they were told, how often, and the longest wait."""
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: Live, ask: Ask | None = None) -> None:
+        """`ask` sends a request and says in a few words what came; a search without one."""
         self._live = live
+        self._ask = ask or search
+        self._lock = threading.Lock()
         self._end = threading.Event()
         self._threads = [threading.Thread(target=self._work) for _ in range(CLIENTS)]
         self.told: Counter[str] = Counter()
@@ -58,17 +64,29 @@ class Clients:
     def __exit__(self, *_: object) -> None:
         self._end.set()
         for thread in self._threads:
-            thread.join(60)
+            thread.join(2 * PATIENCE_S)
+
+    def forget(self) -> None:
+        with self._lock:
+            self.told.clear()
+            self.slowest_s = 0.0
 
     def _work(self) -> None:
-        with self._live.client(60) as client:
+        with self._live.client(PATIENCE_S) as client:
             while not self._end.is_set():
                 began = time.monotonic()
-                try:
-                    self.told[search(client)] += 1
-                except httpx.HTTPError as exc:
-                    self.told[type(exc).__name__] += 1
-                self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+                said = told(lambda: self._ask(client))
+                with self._lock:
+                    self.told[said] += 1
+                    self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+
+
+def told(ask: Callable[[], str]) -> str:
+    """What `ask` says, or how the connection broke."""
+    try:
+        return ask()
+    except httpx.HTTPError as exc:
+        return type(exc).__name__
 
 
 def search(client: httpx.Client) -> str:

@@ -71,17 +71,12 @@ def rag_pipeline(
 
 def own_prompts(settings: Settings) -> Prompts | None:
     """The operator's own words for the model; None without Langfuse's keys."""
-    if not (settings.langfuse_public_key and settings.langfuse_secret_key):
+    keys = settings.langfuse_keys
+    if keys is None:
         return None
     from answerbox.adapters.langfuse_prompts import LangfusePrompts
 
-    return LangfusePrompts(
-        settings.langfuse_base_url,
-        settings.langfuse_public_key,
-        settings.langfuse_secret_key.get_secret_value(),
-        NAMES,
-        settings.prompt_label,
-    )
+    return LangfusePrompts(settings.langfuse_base_url, keys, NAMES, settings.prompt_label)
 
 
 def local_generator(settings: Settings) -> LocalGenerator:
@@ -180,16 +175,16 @@ def feedback_desk(settings: Settings, folder: DataFolder) -> FeedbackDesk:
 
 
 def _feedback_sink(settings: Settings) -> FeedbackSink | None:
-    if not (settings.langfuse_public_key and settings.langfuse_secret_key):
+    keys = settings.langfuse_keys
+    if keys is None:
         return None
     from answerbox.adapters.langfuse_scores import LangfuseScores  # a second and some memory, so only where it is used
-    from answerbox.adapters.masking import load, mask
+    from answerbox.adapters.masking import hook_of, mask
 
-    hook = load(settings.trace_mask) if settings.trace_mask else None
+    hook = hook_of(settings)
     return LangfuseScores(
         settings.langfuse_base_url,
-        settings.langfuse_public_key,
-        settings.langfuse_secret_key.get_secret_value(),
+        keys,
         settings.env,
         shown=lambda comment: mask(comment, hook, settings.trace_chars) if settings.trace_content else None,
     )

@@ -230,6 +230,13 @@ class Settings(BaseSettings):
     def keys_path(self) -> Path:
         return self.keys_file or self.data_dir / "keys.json"
 
+    @property
+    def langfuse_keys(self) -> tuple[str, str] | None:
+        """The public and the secret one; None where they are not both set."""
+        if not (self.langfuse_public_key and self.langfuse_secret_key):
+            return None
+        return self.langfuse_public_key, self.langfuse_secret_key.get_secret_value()
+
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         if self.cors_credentials and "*" in self.cors_origins:

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.feedback_kit import feedback_arrives, give_feedback, score_of
 from tests.live import Live, start, stop, wait_until
 from tests.otlp_receiver import Receiver, Span, otlp_receiver
 
@@ -120,15 +121,18 @@ def test_the_operators_own_prompt_is_used_and_named(traced: Live, receiver: Rece
 
 
 def test_feedback_becomes_a_score_of_the_trace(traced: Live, receiver: Receiver) -> None:
+    feedback_arrives(traced, receiver)
+
+
+def test_feedback_that_is_given_twice_is_one_score(traced: Live, receiver: Receiver) -> None:
     meta = traced.post("/llm_query", {"question": "one", "user_id": "ada"}).json()["meta"]
-    given = {"request_id": meta["request_id"], "score": -1, "comment": "Wrong.", "user_id": "ada"}
-    answers = [traced.post("/feedback", given) for _ in range(2)]
-    assert [answer.status_code for answer in answers] == [202, 202]
-    mine = wait_until(
-        lambda: [score for score in receiver.scores if score["traceId"] == meta["trace_id"]], 15, "the score"
-    )
+    said = {"request_id": meta["request_id"], "score": -1, "comment": "Wrong.", "user_id": "ada"}
+    given = [give_feedback(traced, **said) for _ in range(2)]
+    score = score_of(receiver, given[0]["score_id"])
+    assert (score["traceId"], score["value"], score["comment"]) == (meta["trace_id"], -1, "Wrong.")
+    mine = [score for score in receiver.scores if score["traceId"] == meta["trace_id"]]
     assert {(score["value"], score["comment"]) for score in mine} == {(-1, "Wrong.")}
-    assert {score["id"] for score in mine} == {answers[0].json()["score_id"]}
+    assert {score["id"] for score in mine} == {each["score_id"] for each in given}
 
 
 def test_a_failure_is_in_the_trace_by_its_code(traced: Live, receiver: Receiver) -> None:

@@ -23,7 +23,7 @@ MAX_LINES = 400
 FLOORS = (
     {"__init__"},
     {"errors", "filters"},
-    {"contracts", "settings", "text", "validation", "retrying", "breaker", "log_text"},
+    {"contracts", "settings", "text", "validation", "retrying", "breaker", "log_text", "plugins"},
     {"keys", "traces"},
     {"logs"},
     {"ports", "evaluation"},

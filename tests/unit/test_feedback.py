@@ -66,7 +66,7 @@ class MoodySink:
 
 
 def langfuse(receiver: Receiver, timeout_s: float = 3.0) -> LangfuseScores:
-    return LangfuseScores(receiver.url, "pk", "sk", "test", lambda comment: comment, timeout_s)
+    return LangfuseScores(receiver.url, ("pk", "sk"), "test", lambda comment: comment, timeout_s)
 
 
 @asynccontextmanager

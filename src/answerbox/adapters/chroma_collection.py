@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from chromadb.config import Settings
 
+from answerbox.adapters.batches import batches
 from answerbox.adapters.chroma_filter import where
 from answerbox.filters import Filter
 from answerbox.ports import Vector
@@ -131,17 +132,7 @@ def _count(collection: Any) -> int:
 
 
 def _batches(rows: list[Row], most: int) -> Iterator[list[Row]]:
-    batch: list[Row] = []
-    size = 0
-    for row in rows:
-        bytes_ = _bytes(row)
-        if batch and (len(batch) == most or size + bytes_ > BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(row)
-        size += bytes_
-    if batch:
-        yield batch
+    return batches(rows, _bytes, most, BYTES)
 
 
 def _bytes(row: Row) -> int:

@@ -11,31 +11,25 @@ import logging
 from collections.abc import Sequence
 
 import httpx
-from langfuse.api import AsyncLangfuseAPI, Prompt_Text
+from langfuse.api import Prompt_Text
 from langfuse.api.core.api_error import ApiError
 
+from answerbox.adapters.langfuse_client import TIMEOUT_S, langfuse_api
 from answerbox.ports import Prompt
 
 log = logging.getLogger(__name__)
 
-TIMEOUT_S = 3.0
 NOT_FOUND = 404
 
 
 class LangfusePrompts:
-    def __init__(self, base_url: str, public_key: str, secret_key: str, names: Sequence[str], label: str) -> None:
+    def __init__(self, base_url: str, keys: tuple[str, str], names: Sequence[str], label: str) -> None:
         self._names = names
         self._label = label
         self._known: dict[str, Prompt] = {}
         self._failed = False
         self._client = httpx.AsyncClient(timeout=TIMEOUT_S)
-        self._api = AsyncLangfuseAPI(
-            base_url=base_url.rstrip("/"),
-            username=public_key,
-            password=secret_key,
-            x_langfuse_public_key=public_key,
-            httpx_client=self._client,
-        )
+        self._api = langfuse_api(base_url, keys, self._client)
 
     def get(self, name: str) -> Prompt | None:
         return self._known.get(name)

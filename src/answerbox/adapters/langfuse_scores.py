@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-from langfuse.api import AsyncLangfuseAPI, CreateScoreBatchResults, CreateScoreRequest, ScoreDataType
+from langfuse.api import CreateScoreBatchResults, CreateScoreRequest, ScoreDataType
 from langfuse.api.core.api_error import ApiError
 
+from answerbox.adapters.langfuse_client import TIMEOUT_S, langfuse_api
 from answerbox.errors import AnswerboxError, InvalidRequest, Unavailable
 from answerbox.feedback import NAME, Feedback
 
-TIMEOUT_S = 3.0
 SHORT = 200
 """Longest text of Langfuse's that is repeated."""
 REFUSALS = (400, 413, 422)
@@ -37,8 +37,7 @@ class LangfuseScores:
     def __init__(
         self,
         base_url: str,
-        public_key: str,
-        secret_key: str,
+        keys: tuple[str, str],
         environment: str,
         shown: Callable[[str], str | None],
         timeout_s: float = TIMEOUT_S,
@@ -47,13 +46,7 @@ class LangfuseScores:
         self._shown = shown
         self._timeout_s = timeout_s
         self._client = httpx.AsyncClient(timeout=timeout_s, follow_redirects=False)
-        self._api = AsyncLangfuseAPI(
-            base_url=base_url.rstrip("/"),
-            username=public_key,
-            password=secret_key,
-            x_langfuse_public_key=public_key,
-            httpx_client=self._client,
-        )
+        self._api = langfuse_api(base_url, keys, self._client)
 
     async def send(self, feedback: Feedback) -> None:
         score = await asyncio.to_thread(self._score, feedback)

@@ -6,13 +6,13 @@ of their characters begins.
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from answerbox.errors import SetupError
+from answerbox import plugins
+from answerbox.settings import Settings, variable
 
 Hook = Callable[[str], str]
 
@@ -109,24 +109,9 @@ ROUND = re.compile(r"[ \u00a0\u202f]000$")
 UNIT = re.compile(r"[.,]\d|\s?(?:[₽€$£¥%]|руб|тыс|млн|USD|EUR|RUB)")
 
 
-def load(target: str) -> Hook:
-    """The function of `module:function`.
-
-    Raises:
-        SetupError: there is no such module or function, or the module fails.
-    """
-    module, _, name = target.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except Exception as exc:  # whatever a module of yours raises while it is imported
-        raise SetupError(
-            f"ANSWERBOX_TRACE_MASK={target!r} cannot be loaded: {exc}",
-            hint="Write it as module:function, and make the module importable (PYTHONPATH).",
-        ) from exc
-    if not callable(found):
-        raise SetupError(f"ANSWERBOX_TRACE_MASK={target!r} is not a function.")
-    hook: Hook = found
-    return hook
+def hook_of(settings: Settings) -> Hook | None:
+    """The operator's own mask. Raises: SetupError where it cannot be loaded."""
+    return plugins.load(variable("trace_mask"), settings.trace_mask) if settings.trace_mask else None
 
 
 def mask(value: Any, hook: Hook | None = None, chars: int | None = None, depth: int = MAX_DEPTH) -> Any:

@@ -123,8 +123,8 @@ class LangfuseSession(Session):
 def backends(settings: Settings, timeout_s: float = TIMEOUT_S) -> list[Backend]:
     """Those that are set: none, one or both."""
     found = []
-    if settings.langfuse_public_key and settings.langfuse_secret_key:
-        session = LangfuseSession(settings.langfuse_public_key, settings.langfuse_secret_key.get_secret_value())
+    if keys := settings.langfuse_keys:
+        session = LangfuseSession(*keys)
         endpoint = settings.langfuse_base_url.rstrip("/") + LANGFUSE_PATH
         found.append(Backend("Langfuse", endpoint, session, timeout_s))
     if settings.otlp_endpoint:

@@ -11,12 +11,13 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 
+from answerbox.adapters.batches import batches
 from answerbox.adapters.otlp_backend import Backend, Outcome
 from answerbox.adapters.trace_snapshot import Snapshot
 from answerbox.adapters.trace_spans import SpanMaker
@@ -158,7 +159,8 @@ class _Sender:
             unfit = sum(each.count for each in batch if not each.spans())
             if unfit:
                 self._settle(unfit, None)
-            for chunk in _chunks(batch):
+            spans = (span for each in batch for span in each.spans())
+            for chunk in batches(spans, _chars, BATCH_SPANS, BATCH_CHARS):
                 if not self._abandoned:
                     self._settle(len(chunk), self._backend.export(chunk))
 
@@ -196,21 +198,6 @@ class _Sender:
             lost, self._untold = self._untold, 0
         backend = self._backend
         log.warning("%d spans of traces did not reach %s at %s: %s", lost, backend.kind, backend.place, reason)
-
-
-def _chunks(batch: Sequence[_Waiting]) -> Iterator[list[ReadableSpan]]:
-    chunk: list[ReadableSpan] = []
-    chars = 0
-    for waiting in batch:
-        for span in waiting.spans():
-            size = _chars(span)
-            if chunk and (len(chunk) >= BATCH_SPANS or chars + size > BATCH_CHARS):
-                yield chunk
-                chunk, chars = [], 0
-            chunk.append(span)
-            chars += size
-    if chunk:
-        yield chunk
 
 
 def _chars(span: ReadableSpan) -> int:

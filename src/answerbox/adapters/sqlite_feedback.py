@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from answerbox.adapters.sqlite_file import SqliteFile, marks
-from answerbox.errors import SetupError
 from answerbox.feedback import Feedback
 
 MAX_WAITING = 10_000
@@ -40,15 +39,7 @@ class SqliteFeedback:
         self._file = SqliteFile(path, "The store of feedback")
         self._max_waiting = max_waiting
         self._max_settled = max_settled
-        with self._file.write() as db:
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version > SCHEMA_VERSION:
-                raise SetupError(
-                    f"{path.name} was written by a newer Answerbox (schema {version}, known: {SCHEMA_VERSION}).",
-                    hint="Start the newer version, or choose another ANSWERBOX_DATA_DIR.",
-                )
-            for statement in (SCHEMA, INDEX, f"PRAGMA user_version = {SCHEMA_VERSION}"):
-                db.execute(statement)
+        self._file.bring_to(SCHEMA_VERSION, lambda _: (SCHEMA, INDEX))
 
     def put(self, feedback: Feedback) -> int:
         said = (feedback.score, feedback.comment)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from answerbox.errors import IndexUnavailable, StorageFull
+from answerbox.errors import IndexUnavailable, SetupError, StorageFull
 
 BUSY_TIMEOUT_S = 30.0
 FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
@@ -74,6 +74,24 @@ class SqliteFile:
                 raise
             for work in db.later:
                 work()
+
+    def bring_to(self, newest: int, script: Callable[[int], Iterable[str]]) -> None:
+        """Makes the tables of schema `newest`; `script` has the statements for a file of an earlier one (0: none yet).
+
+        Raises:
+            SetupError: the file was written by a newer Answerbox.
+        """
+        with self.write() as db:
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version > newest:
+                raise SetupError(
+                    f"{self._path.name} was written by a newer Answerbox (schema {version}, known: {newest}).",
+                    hint="Start the newer version, or choose another ANSWERBOX_DATA_DIR.",
+                )
+            for statement in script(version):
+                db.execute(statement)
+            if version != newest:  # else nothing is written, for the disk may be full
+                db.execute(f"PRAGMA user_version = {newest}")
 
     def close(self) -> None:
         """Waits for every call that is running; those that come later fail."""

@@ -17,7 +17,7 @@ from answerbox.adapters.sqlite_jobs import SqliteJobs, bury, end_item, is_runnin
 from answerbox.adapters.sqlite_schema import COPY_WORDS, FROM_1, SCHEMA, SCHEMA_VERSION
 from answerbox.adapters.sqlite_search import Frequencies, SqliteSnapshot, blob, packed
 from answerbox.contracts import Document, DocumentIn, DocumentInfo, DocumentPage
-from answerbox.errors import DocumentNotFound, SetupError
+from answerbox.errors import DocumentNotFound
 from answerbox.ledger import Claimed, Revision, Scope, Snapshot, StoredChunk, name_of
 from answerbox.ports import Vector
 
@@ -32,18 +32,7 @@ class SqliteLedger(SqliteJobs):
         """
         super().__init__(SqliteFile(path))
         self._frequencies = Frequencies()
-        with self._file.write() as db:
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version > SCHEMA_VERSION:
-                raise SetupError(
-                    f"{path.name} was written by a newer Answerbox (schema {version}, known: {SCHEMA_VERSION}).",
-                    hint="Start the newer version, or choose another ANSWERBOX_DATA_DIR.",
-                )
-            script = FROM_1 + SCHEMA + COPY_WORDS if version == 1 else SCHEMA
-            for statement in _statements(script):
-                db.execute(statement)
-            if version != SCHEMA_VERSION:  # else nothing is written, for the disk may be full
-                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        self._file.bring_to(SCHEMA_VERSION, lambda version: _statements(_script(version)))
 
     def unchanged(self, key: str, content_hash: str, recipe: str) -> bool:
         with self._file.read() as db:
@@ -147,6 +136,10 @@ class SqliteLedger(SqliteJobs):
 
     def close(self) -> None:
         self._file.close()
+
+
+def _script(version: int) -> str:
+    return FROM_1 + SCHEMA + COPY_WORDS if version == 1 else SCHEMA
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -20,7 +20,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from answerbox import __version__
-from answerbox.adapters.masking import Hook, clean, load, mask, shortened
+from answerbox.adapters.masking import Hook, clean, hook_of, mask, shortened
 from answerbox.settings import Settings
 from answerbox.traces import Kind, Observation, Trace
 
@@ -185,7 +185,7 @@ def span_maker(settings: Settings) -> SpanMaker:
         environment=settings.env,
         prices=settings.prices,
         chars=settings.trace_chars,
-        hook=load(settings.trace_mask) if settings.trace_mask else None,
+        hook=hook_of(settings),
     )
 
 

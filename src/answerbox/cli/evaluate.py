@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
+from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 from rich.table import Table
@@ -37,6 +38,8 @@ from answerbox.evaluation.run import Plan, count, run
 BATCH = 50
 REMOVALS = 8
 
+AnswerT = TypeVar("AnswerT", bound=BaseModel)
+
 
 @dataclass(frozen=True)
 class Files:
@@ -52,23 +55,18 @@ class HttpDoor:
     client: Client
 
     def search(self, request: SearchRequest) -> SearchResponse:
-        body = request.model_dump(mode="json", exclude_none=True)
-        try:
-            return SearchResponse.model_validate(self.client.call("POST", "/search", body))
-        except ValueError as exc:
-            raise _strange(exc) from exc
+        return self._posted("/search", request, SearchResponse)
 
     def ask(self, request: RagRequest) -> RagResponse:
-        body = request.model_dump(mode="json", exclude_none=True)
-        try:
-            return RagResponse.model_validate(self.client.call("POST", "/rag_query", body))
-        except ValueError as exc:
-            raise _strange(exc) from exc
+        return self._posted("/rag_query", request, RagResponse)
 
     def ask_alone(self, request: LlmRequest) -> LlmResponse:
+        return self._posted("/llm_query", request, LlmResponse)
+
+    def _posted(self, path: str, request: BaseModel, answer: type[AnswerT]) -> AnswerT:
         body = request.model_dump(mode="json", exclude_none=True)
         try:
-            return LlmResponse.model_validate(self.client.call("POST", "/llm_query", body))
+            return answer.model_validate(self.client.call("POST", path, body))
         except ValueError as exc:
             raise _strange(exc) from exc
 

@@ -120,10 +120,7 @@ def _advice(kind: Kind, outcome: Outcome) -> str:
 
 def _read_back(settings: Settings, trace_id: str, wait_s: float) -> Iterator[Found]:
     """Whether Langfuse shows what it has taken, and where."""
-    assert settings.langfuse_public_key
-    assert settings.langfuse_secret_key
-    auth = (settings.langfuse_public_key, settings.langfuse_secret_key.get_secret_value())
-    with httpx.Client(base_url=settings.langfuse_base_url, auth=auth, timeout=SEND_S) as client:
+    with httpx.Client(base_url=settings.langfuse_base_url, auth=settings.langfuse_keys, timeout=SEND_S) as client:
         yield _shown(client, trace_id, wait_s)
         if project := _project(client):
             base = settings.langfuse_base_url.rstrip("/")

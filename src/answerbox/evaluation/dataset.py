@@ -147,19 +147,23 @@ def load(folder: Path, languages: Sequence[str] | None = None) -> Dataset:
 def _language(folder: Path, code: str) -> Language:
     passages = _rows(folder / f"documents.{code}.jsonl", Passage)
     questions = _rows(folder / f"questions.{code}.jsonl", Question)
-    known = {passage.id for _, passage in passages}
-    for number, question in questions:
-        if question.document_id not in known:
-            place = _place(folder / f"questions.{code}.jsonl", number)
-            raise InvalidRequest(f"{place}: there is no document {question.document_id!r} in this language.")
+    documents = [(number, question.document_id) for number, question in questions]
+    _check_known(documents, passages, folder / f"questions.{code}.jsonl", "document")
     unanswerable = _rows_if_any(folder / f"unanswerable.{code}.jsonl", Unanswerable)
     attacks = _rows_if_any(folder / f"attacks.{code}.jsonl", Attack)
-    asked = {question.id for _, question in questions}
-    for number, attack in attacks:
-        if attack.question_id not in asked:
-            place = _place(folder / f"attacks.{code}.jsonl", number)
-            raise InvalidRequest(f"{place}: there is no question {attack.question_id!r} in this language.")
+    attacked = [(number, attack.question_id) for number, attack in attacks]
+    _check_known(attacked, questions, folder / f"attacks.{code}.jsonl", "question")
     return Language(code, _plain(passages), _plain(questions), _plain(unanswerable), _plain(attacks))
+
+
+def _check_known(
+    named: Iterable[tuple[int, str]], there: Iterable[tuple[int, Passage | Question]], path: Path, what: str
+) -> None:
+    """Every id that the lines of `path` name must be there."""
+    known = {row.id for _, row in there}
+    for number, id_ in named:
+        if id_ not in known:
+            raise InvalidRequest(f"{_place(path, number)}: there is no {what} {id_!r} in this language.")
 
 
 def _rows_if_any(path: Path, model: type[Row]) -> list[tuple[int, Row]]:

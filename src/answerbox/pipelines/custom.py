@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-import importlib
 import inspect
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
+from answerbox import plugins
 from answerbox.contracts import (
     DoneEvent,
     Event,
@@ -24,7 +24,7 @@ from answerbox.contracts import (
     StepEvent,
     TokenEvent,
 )
-from answerbox.errors import AnswerboxError, InternalError, SetupError
+from answerbox.errors import AnswerboxError, InternalError
 from answerbox.pipelines.context import RequestContext
 
 RunModel = Callable[[dict[str, Any]], Any]
@@ -91,14 +91,4 @@ def load(name: Literal["llm", "rag"], target: str) -> CustomPipeline:
     Raises:
         SetupError: there is no such module or function, or the module fails.
     """
-    module, _, function = target.partition(":")
-    try:
-        run_model = getattr(importlib.import_module(module), function)
-    except Exception as exc:  # whatever a module of yours raises while it is imported
-        raise SetupError(
-            f"ANSWERBOX_{name.upper()}_PIPELINE={target!r} cannot be loaded: {exc}",
-            hint="Write it as module:function, and make the module importable (PYTHONPATH).",
-        ) from exc
-    if not callable(run_model):
-        raise SetupError(f"ANSWERBOX_{name.upper()}_PIPELINE={target!r} is not a function.")
-    return CustomPipeline(run_model, name, target)
+    return CustomPipeline(plugins.load(f"ANSWERBOX_{name.upper()}_PIPELINE", target), name, target)

@@ -32,7 +32,6 @@ CLIENT_GONE = "client_gone"
 PIPELINES = {"llm_query": "llm", "rag_query": "rag", "search": "search"}
 NO_PIPELINE = "none"
 STEPS = frozenset({"search", "words", "embed", "vectors", "rank", "rerank", "generate"})
-PHASES = ("queue", "prefill", "decode", "total")
 DEGRADED_PARTS = ("vectors", "reranker", "passages_dropped", "model_does_not_speak")
 PARTS: dict[str, type[Unavailable]] = {
     "generator": GeneratorUnavailable,

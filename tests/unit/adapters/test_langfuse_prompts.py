@@ -25,7 +25,7 @@ def server() -> Iterator[Receiver]:
 @pytest.fixture
 async def prompts(server: Receiver) -> AsyncIterator[LangfusePrompts]:
     server.mode, server.prompts, server.prompt_version = "ok", {"answerbox-llm-en": TEXT}, 3
-    found = LangfusePrompts(server.url, "pk-lf-1", "sk-lf-1", NAMES, "production")
+    found = LangfusePrompts(server.url, ("pk-lf-1", "sk-lf-1"), NAMES, "production")
     yield found
     await found.close()
 
@@ -72,7 +72,7 @@ async def test_an_outage_changes_nothing_and_is_over_soon(
 
 
 async def test_where_nothing_listens_ours_are_used() -> None:
-    prompts = LangfusePrompts(f"http://127.0.0.1:{free_port()}", "pk", "sk", NAMES, "production")
+    prompts = LangfusePrompts(f"http://127.0.0.1:{free_port()}", ("pk", "sk"), NAMES, "production")
     await prompts.refresh()
     assert prompts.get("answerbox-llm-en") is None
     await prompts.close()

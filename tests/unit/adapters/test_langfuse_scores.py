@@ -32,7 +32,7 @@ def shouted(comment: str) -> str:
 
 
 async def send(url: str, given: Feedback = GOOD, timeout_s: float = 3.0, comments: bool = True) -> None:
-    sink = LangfuseScores(url, PUBLIC, SECRET, "production", shouted if comments else lambda _: None, timeout_s)
+    sink = LangfuseScores(url, (PUBLIC, SECRET), "production", shouted if comments else lambda _: None, timeout_s)
     try:
         await sink.send(given)
     finally:

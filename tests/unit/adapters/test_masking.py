@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from answerbox import keys
-from answerbox.adapters.masking import EMAIL, MARGIN, PHONE, SECRET, UNMASKED, load, mask, redact
+from answerbox.adapters.masking import EMAIL, MARGIN, PHONE, SECRET, UNMASKED, hook_of, mask, redact
 from answerbox.errors import SetupError
+from answerbox.settings import Settings
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
 PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq2\nxk3Z+/==\n-----END RSA PRIVATE KEY-----"
@@ -190,13 +191,15 @@ def test_a_hook_that_fails_costs_the_text(hook: Any) -> None:
 
 
 def test_a_hook_is_loaded_by_its_name() -> None:
-    assert load("tests.unit.adapters.test_masking:raises").__name__ == "raises"
+    hook = hook_of(Settings(trace_mask="tests.unit.adapters.test_masking:raises"))
+    assert hook
+    assert hook.__name__ == "raises"
 
 
 @pytest.mark.parametrize("target", ["no.such.module:f", "tests.unit.adapters.test_masking:none", "json:__name__", "x"])
 def test_a_hook_that_is_not_there_stops_the_start(target: str) -> None:
     with pytest.raises(SetupError, match="ANSWERBOX_TRACE_MASK"):
-        load(target)
+        hook_of(Settings(trace_mask=target))
 
 
 def test_long_texts_are_cut_after_they_were_masked() -> None:

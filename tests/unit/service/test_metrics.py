@@ -21,6 +21,7 @@ from answerbox.service.routes import ROUTES, Route, match
 from answerbox.traces import Kind, Observation, Trace
 
 PAGE = Path(__file__).parents[3] / "docs" / "observability.md"
+PHASES = ("queue", "prefill", "decode", "total")
 LLM, RAG, SEARCH = (match("POST", path)[0] for path in ("/llm_query", "/rag_query/stream", "/search"))
 
 
@@ -187,7 +188,7 @@ def _strange_labels() -> dict[str, set[str]]:
         "pipeline": {"llm", "rag", "search", "none"},
         "status": {f"{digit}xx" for digit in range(1, 6)} | {"client_gone", "other"},
         "code": {*metrics.STATUS, "other"},
-        "step": {*metrics.STEPS, *metrics.PHASES, "other"},
+        "step": {*metrics.STEPS, *PHASES, "other"},
         "direction": {"input", "output"},
         "mode": {*get_args(GroundingMode), "other"},
         "part": {*metrics.DEGRADED_PARTS, *metrics.PARTS, "ledger", "other"},
