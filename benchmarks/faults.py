@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.load import CLIENTS
 
 from answerbox import __version__
-from benchmarks import fault_limits, fault_parts, fault_remote, fault_slow
+from benchmarks import fault_limits, fault_parts, fault_remote, fault_slow, fault_traces
 from benchmarks.fault_kit import BROKEN, Row
 from benchmarks.machine import description
 
@@ -23,6 +23,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "reliability.md"
 CHAPTERS = {
     "Parts that die or hang": [fault_parts.with_folder, fault_parts.with_server, fault_parts.with_models],
     "Another server's language model": [fault_remote.with_engine],
+    "Langfuse": [fault_traces.with_backend],
     "Slow clients": [fault_slow.with_slow_clients],
     "What a machine runs out of, and its clock": [
         fault_limits.with_small_disk,
@@ -38,7 +39,7 @@ def page(chapters: dict[str, list[Row]]) -> str:
 
 Made by `make faults` on {datetime.now(UTC):%Y-%m-%d}, Answerbox {__version__}, {description()}.
 {CLIENTS} clients ask without a break before, during and after each fault: `POST /search` with both halves; where the
-row says "clients ask", with another server's language model and while the clock jumps `/llm_query` and
+row says "clients ask", with another server's language model, with Langfuse and while the clock jumps `/llm_query` and
 `/llm_query/stream` in turn. The models are the doubles but where a row says "real models", so a start is that of the
 processes.
 
