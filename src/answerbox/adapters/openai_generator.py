@@ -364,7 +364,7 @@ class _Call:
             return
         if not self._tokens:
             raise DeadlineExceeded(
-                f"There was no answer within {self.request.timeout_s:g} seconds.",
+                "The time for the answer was up before its first word.",
                 hint="Ask for fewer tokens, or try again when the service is less busy.",
             )
         self.reason = self.reason or "deadline"

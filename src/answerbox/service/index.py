@@ -19,7 +19,7 @@ from answerbox.app import feedback_desk, library
 from answerbox.contracts import DocumentIn
 from answerbox.documents.library import Library
 from answerbox.documents.manual import seed
-from answerbox.errors import AnswerboxError, EmbedderUnavailable, IndexUnavailable, NotReady, StorageFull
+from answerbox.errors import AnswerboxError, EmbedderUnavailable, IndexUnavailable, NotReady, SetupError, StorageFull
 from answerbox.feedback import Feedback, FeedbackDesk
 from answerbox.ports import FileIn, SearchQuery
 from answerbox.service.envelope import INNER, enveloped
@@ -46,6 +46,7 @@ class Index:
         self._folder = DataFolder(settings.data_dir)
         self._library: Library | None = None
         self._feedback: FeedbackDesk | None = None
+        self._desk_opens = asyncio.Lock()
         self._opening: asyncio.Task[None] | None = None
         self._failure: IndexUnavailable | None = None
         self._reporting: asyncio.Task[None] | None = None
@@ -53,7 +54,7 @@ class Index:
     @bentoml.on_startup
     async def open(self) -> None:
         self._opening = asyncio.create_task(self._open())
-        await self._open_feedback()
+        await self._try_feedback()
         documents = index_figures(lambda: self._library, self._folder)
         self._reporting = report_every(SLOWER_S, process_figures("Index"), documents)
 
@@ -150,12 +151,20 @@ class Index:
             raise
         return opened
 
-    async def _open_feedback(self) -> None:
+    async def _try_feedback(self) -> None:
         try:
-            self._feedback = await asyncio.to_thread(feedback_desk, settings, self._folder)
-            self._feedback.start()
+            await self._desk()
         except Exception as exc:  # the documents can do without it
             log.error("feedback cannot be taken: %s", exc, exc_info=not isinstance(exc, AnswerboxError))
+
+    async def _desk(self) -> FeedbackDesk:
+        """Opened when it is first needed, and tried again: a disk may have been full."""
+        async with self._desk_opens:
+            if self._feedback is None:
+                desk = await asyncio.to_thread(feedback_desk, settings, self._folder)
+                desk.start()
+                self._feedback = desk
+            return self._feedback
 
     def _ready(self) -> Library:
         if self._library is None and self._failure:
@@ -218,6 +227,9 @@ class Index:
 
     @enveloped
     async def _add_feedback(self, feedback: dict[str, Any]) -> None:
-        if self._feedback is None:
-            raise IndexUnavailable("Feedback cannot be kept; the service's log says why.")
-        await self._feedback.add(Feedback(**feedback))
+        try:
+            desk = await self._desk()
+        except SetupError as exc:
+            log.error("feedback cannot be taken: %s", exc)
+            raise IndexUnavailable("Feedback cannot be kept; the service's log says why.") from exc
+        await desk.add(Feedback(**feedback))

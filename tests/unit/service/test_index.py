@@ -1,7 +1,8 @@
-"""The service of the documents that starts on a full disk."""
+"""The service of the documents that starts where its files cannot be opened yet."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any, cast
 
@@ -41,4 +42,19 @@ async def test_documents_are_opened_once_there_is_room(tmp_path: Path, monkeypat
     service._library = await service._opened(None)
     assert service._ready() is service._library
     assert (FullAtFirst.starts, FullAtFirst.stops) == (3, 2), "what was half open is closed"
+    service._folder.release()
+
+
+async def test_feedback_is_taken_once_its_file_can_be_opened(tmp_path: Path) -> None:
+    inner: Any = cast(Any, index.Index).inner
+    service = inner.__new__(inner)
+    service._folder, service._feedback, service._desk_opens = DataFolder(tmp_path), None, asyncio.Lock()
+    in_the_way = service._folder.feedback
+    in_the_way.mkdir()
+    word = {"trace_id": "1" * 32, "score": 1.0, "comment": None, "user_id": None}
+    await service._try_feedback()
+    assert "error" in await service._add_feedback(word)
+    in_the_way.rmdir()
+    assert await service._add_feedback(word) == {"result": None}
+    await service._feedback.stop()
     service._folder.release()

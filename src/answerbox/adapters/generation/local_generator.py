@@ -164,7 +164,7 @@ class LocalGenerator:
 
     def _enter(self, work: Work) -> None:
         if work.overdue:
-            raise _too_late(work)
+            raise _too_late()
         with self._lock:
             if not self._up and self._restarts_failed:
                 raise GeneratorUnavailable("The language model cannot be restarted at the moment.")
@@ -277,7 +277,7 @@ class LocalGenerator:
                 self._end(work, "deadline", post)
             elif work.overdue:
                 self._drop(work)
-                post.add(work, _too_late(work))
+                post.add(work, _too_late())
 
     def _everyone(self) -> list[Work]:
         return [*self._batch.running.values(), *self._batch.again, *self._line.everyone()]
@@ -321,8 +321,8 @@ class LocalGenerator:
         post.send()
 
 
-def _too_late(work: Work) -> DeadlineExceeded:
+def _too_late() -> DeadlineExceeded:
     return DeadlineExceeded(
-        f"There was no answer within {work.request.timeout_s:g} seconds.",
+        "The time for the answer was up before its first word.",
         hint="Ask for fewer tokens, or try again when the service is less busy.",
     )
