@@ -51,6 +51,7 @@ def fakes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         embedder_model="fake",
         fake_token_delay_s="0.02",
         stream_heartbeat_s="1",
+        generator_queue_wait_s="120",  # on a machine with other work a burst would be refused, rightly
     ) as live:
         yield live
 
