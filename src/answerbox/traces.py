@@ -100,6 +100,11 @@ class Trace:
     def root(self) -> Observation:
         return self.observations[0]
 
+    @property
+    def tokens(self) -> int:
+        """What its generations have cost so far."""
+        return sum(each.usage.get("total", 0) for each in self.observations if each.kind == "generation")
+
     def elapsed_ms(self) -> float:
         return round((time.perf_counter() - self._clock) * 1000, 1)
 

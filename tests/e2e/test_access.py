@@ -175,6 +175,18 @@ def test_the_callers_deadline_ends_the_answer(closed: Live, keys: Keys) -> None:
         assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded")
 
 
+def test_who_hangs_up_in_the_middle_pays_for_what_was_made(closed: Live, keys: Keys) -> None:
+    key = keys.make("--scope", "query", "--tokens-per-day", "10")
+    question = {"question": "word " * 500, "options": {"max_tokens": 400}}
+    with closed.client(60) as client, client.stream("POST", "/llm_query/stream", json=question, headers=key) as answer:
+        next(answer.iter_lines())
+    search = {"query": "what costs no tokens"}
+    refused = wait_until(
+        lambda: (got := send(closed, "POST", "/search", key, json=search)).is_error and got, 10, "it counts"
+    )
+    assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+
+
 def test_a_page_of_a_known_origin_may_call_and_read_problems(closed: Live) -> None:
     asks = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
     preflight = send(closed, "OPTIONS", "/llm_query", headers=asks)

@@ -164,6 +164,18 @@ async def test_a_days_tokens_are_counted_after_the_answer(folder: Path) -> None:
     assert "tokens" in calls[2].problem()["detail"]
 
 
+async def test_tokens_count_though_the_client_has_hung_up(folder: Path) -> None:
+    async def gone(*_: Any) -> None:
+        with exchange.current.get().trace.step("generate", "generation") as step:
+            step.usage = {"total": 100}
+            raise exchange.ClientGone
+
+    headers = key(folder, "query", tokens_per_day=100)
+    app = edge(gone, folder)
+    assert not (await ask(app, headers=headers)).sent
+    assert (await ask(app, headers=headers)).status == 429
+
+
 class Waiting:
     """An app whose answers wait until they are let go."""
 

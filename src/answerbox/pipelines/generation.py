@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
@@ -14,6 +15,8 @@ from answerbox.traces import Observation
 
 GRACE_S = 0.5
 """For the generator's own end at the deadline, which knows how many tokens were made."""
+CHARS_PER_TOKEN = 4
+"""Of English prose, about, with the vocabularies of today."""
 
 
 @dataclass
@@ -48,7 +51,8 @@ async def generate(
     """Yields the text as it is made and fills `result`; the step `generate`.
 
     When the deadline passes after the first piece, what there is stands, with the reason `deadline`. The generator
-    keeps it; one that does not is left after `GRACE_S`.
+    keeps it; one that does not is left after `GRACE_S`. What a generation has cost that is left before its end is
+    estimated, and `estimated` says so in the step.
 
     Raises:
         DeadlineExceeded: nothing was generated in time.
@@ -57,6 +61,7 @@ async def generate(
     with context.step("generate", "generation") as step:
         _describe(step, model, request)
         step.prompt = context.prompt
+        pieces = 0
         try:
             async with aclosing(_items(generator, request, context, result)) as items:
                 async for item in items:
@@ -67,7 +72,12 @@ async def generate(
                         return
                     step.first_token_ms = step.first_token_ms or context.elapsed_ms()
                     result.text += item.text
+                    pieces += 1
                     yield item.text
+            _estimate(result, step, request, pieces)
+        except (asyncio.CancelledError, GeneratorExit):
+            _estimate(result, step, request, pieces)
+            raise
         finally:
             spent = result.usage
             step.output = result.text
@@ -104,6 +114,13 @@ def _describe(step: Observation, model: str, request: GenerationRequest) -> None
         "seed": request.seed,
         "stop": list(request.stop),
     }
+
+
+def _estimate(result: Generation, step: Observation, request: GenerationRequest, pieces: int) -> None:
+    """For a generation whose end nobody has waited for: a piece is a token, about."""
+    prompt = sum(len(message.content) for message in request.messages) // CHARS_PER_TOKEN
+    result.usage = Usage(prompt_tokens=prompt, completion_tokens=pieces, total_tokens=prompt + pieces)
+    step.detail = {**step.detail, "estimated": True}
 
 
 def usage(finish: Finish) -> Usage:

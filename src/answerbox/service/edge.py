@@ -140,7 +140,7 @@ class Edge:
             try:
                 await self._pass(scope, body, reply, this, route)
             finally:
-                await self._gate.spend(this.caller, this.tokens)
+                await self._gate.spend(this.caller, this.cost)
 
     async def _body(self, receive: Receive, route: Route, headers: Headers, this: Exchange) -> Body:
         settings = self._settings

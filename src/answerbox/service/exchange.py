@@ -24,7 +24,7 @@ class ClientGone(Exception):
 
 @dataclass
 class Exchange:
-    """`timeout_s` is counted from when the request began; `tokens` is what its answer has cost.
+    """`timeout_s` is counted from when the request began; `tokens` is what its answer says that it has cost.
 
     `closing` is set when the process may work no longer, `disconnected` when the client has gone, `gone` when that
     ended the work. `error` is what the client is told of a failure, in a stream too.
@@ -48,6 +48,11 @@ class Exchange:
 
     def __post_init__(self) -> None:
         self.trace = trace_of("request", self.request_id, self.traceparent)
+
+    @property
+    def cost(self) -> int:
+        """Tokens, also where there was no answer in the end: a reader who hangs up has used the model too."""
+        return max(self.tokens, self.trace.tokens)
 
     def remaining(self) -> float:
         """Seconds until the deadline."""

@@ -170,3 +170,18 @@ async def test_ours_are_not_told_as_somebodys_own() -> None:
     russian = LlmRequest(question="Какой город — столица Франции?")
     response = await answer(LlmPipeline(ScriptedGenerator(), 256, OwnPrompts()), russian, context())
     assert response.meta.prompt is None
+
+
+@pytest.mark.parametrize("hears", [1, 2])
+async def test_what_a_reader_who_hangs_up_has_cost_is_estimated(hears: int) -> None:
+    here = context()
+    stream = LlmPipeline(ScriptedGenerator(("Paris", " is", asyncio.Event())), 256).stream(REQUEST, here)
+    tokens = (event async for event in stream if isinstance(event, TokenEvent))
+    for _ in range(hears):
+        await anext(tokens)
+    assert here.trace.tokens == 0
+    await stream.aclose()
+    [step] = [each for each in here.trace.observations if each.kind == "generation"]
+    assert step.usage["output"] == hears
+    assert step.usage["input"] >= len(REQUEST.question) // 4
+    assert (step.detail["estimated"], here.trace.tokens) == (True, step.usage["total"])
