@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
@@ -13,6 +14,8 @@ from answerbox.errors import AnswerboxError
 
 FRESH_S = 1.0
 PROBE_TIMEOUT_S = 3.0
+MISSES = 2
+"""A part that worked is down after so many probes in a row without an answer: once may be a busy machine."""
 
 Probe = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -28,6 +31,7 @@ class HealthMonitor:
         self._needed = needed
         self._models = models
         self._last: dict[str, DependencyHealth] = {}
+        self._missed: Counter[str] = Counter()
         self._asked = float("-inf")
         self._asking = asyncio.Lock()
         self.warm = False
@@ -49,16 +53,28 @@ class HealthMonitor:
         async with self._asking:
             if time.monotonic() - self._asked > FRESH_S:
                 found = await asyncio.gather(*(_ask(probe) for probe in self._probes.values()))
-                self._last = dict(zip(self._probes, found, strict=True))
+                self._last = {name: self._judged(name, part) for name, part in zip(self._probes, found, strict=True)}
                 self._asked = time.monotonic()
         return self._last
 
+    def _judged(self, name: str, found: DependencyHealth | None) -> DependencyHealth:
+        if found:
+            self._missed[name] = 0
+            return found
+        self._missed[name] += 1
+        last = self._last.get(name)
+        return last if last and last.ready and self._missed[name] < MISSES else SILENT
 
-async def _ask(probe: Probe) -> DependencyHealth:
+
+SILENT = DependencyHealth(ready=False, detail={"code": "no_answer_in_time"})
+
+
+async def _ask(probe: Probe) -> DependencyHealth | None:
+    """None where there was no answer in time."""
     try:
         async with asyncio.timeout(PROBE_TIMEOUT_S):
             return DependencyHealth(ready=True, detail=await probe())
     except AnswerboxError as exc:
         return DependencyHealth(ready=False, detail={"code": exc.code})
     except TimeoutError:
-        return DependencyHealth(ready=False, detail={"code": "no_answer_in_time"})
+        return None

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from answerbox.errors import IndexUnavailable
-from answerbox.service.health import HealthMonitor
+from answerbox.service import health
+from answerbox.service.health import MISSES, HealthMonitor
 
 
 class Part:
@@ -66,3 +67,18 @@ async def test_many_who_ask_at_once_ask_the_parts_once() -> None:
     found = monitor(index=part)
     await asyncio.gather(*(found.ready() for _ in range(20)))
     assert part.asked == 1
+
+
+async def test_one_probe_without_an_answer_may_be_a_busy_machine_but_not_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "FRESH_S", -1.0)
+    part = Part()
+    found = monitor(index=part)
+    assert await found.ready()
+    part.failure = TimeoutError()
+    assert [await found.ready() for _ in range(MISSES + 1)] == [True, False, False]
+    part.failure = None
+    assert await found.ready()
+    part.failure = TimeoutError()
+    assert await found.ready(), "an answer in between begins the count anew"
+    part.failure = IndexUnavailable("down")
+    assert not await found.ready(), "who says that it is down is down"
