@@ -55,7 +55,7 @@ async def asking(timeout_s: float) -> AsyncIterator[None]:
         raise failure(exc.status_code or 0, exc.body, exc.headers or {}) from None
     except TimeoutError:
         raise Unavailable(f"Langfuse did not answer within {timeout_s:g} s.") from None
-    except httpx.RequestError as exc:
+    except (httpx.RequestError, httpx.InvalidURL) as exc:
         raise Unavailable(
             f"Langfuse cannot be reached ({type(exc).__name__}).", hint="LANGFUSE_BASE_URL is its address."
         ) from None

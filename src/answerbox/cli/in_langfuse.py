@@ -38,8 +38,10 @@ class InLangfuse:
         wanted = experiments(found, self.dataset or found.about.dataset, name)
         if not wanted:
             return ["nothing is in Langfuse: no question was asked for an answer"]
+        with out.status("sending it to Langfuse"):
+            ends = asyncio.run(self._keep(wanted))
         failures: list[str] = []
-        for experiment, kept in zip(wanted, asyncio.run(self._keep(wanted)), strict=True):
+        for experiment, kept in zip(wanted, ends, strict=True):
             _say(_told(experiment, kept), out)
             failures += [f"not all of {experiment.dataset} is in Langfuse: {reason}" for reason in kept.failures]
         return failures

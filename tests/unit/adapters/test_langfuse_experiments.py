@@ -292,6 +292,11 @@ def test_where_nothing_listens_that_is_said(english: Experiment) -> None:
         check(url)
 
 
+def test_an_address_that_is_none_is_named() -> None:
+    with pytest.raises(Unavailable, match=r"InvalidURL.*LANGFUSE_BASE_URL"):
+        check("http://langfuse:port")
+
+
 def test_another_server_is_no_langfuse(receiver: Receiver, english: Experiment) -> None:
     [kept] = keep(receiver.url + "/elsewhere", english)
     assert kept.failures == [
