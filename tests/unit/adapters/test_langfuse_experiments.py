@@ -10,6 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from langfuse import Evaluation, Langfuse
+from opentelemetry.sdk.trace import TracerProvider
 
 from answerbox.adapters.langfuse_experiments import LangfuseExperiments
 from answerbox.adapters.trace_spans import SpanMaker
@@ -168,10 +170,46 @@ def test_each_answer_is_linked_to_its_trace_and_its_question(receiver: Receiver,
     assert kept.url == f"{receiver.url}/project/project-1/experiments/results?baseline={id_}"
 
 
-def test_the_experiments_id_is_the_one_that_langfuse_makes(receiver: Receiver, english: Experiment) -> None:
-    """Reckoned with `Langfuse._create_experiment_id` of the SDK 5.0.4."""
-    keep(receiver.url, replace(english, name="модель 12:00"))
-    assert {attribute(span, "experiment.id") for span in receiver.spans} == {"9f3230e836b56399"}
+def test_all_of_it_is_as_langfuses_own_sdk_sends_it(receiver: Receiver, english: Experiment) -> None:
+    wanted = replace(english, name="модель 12:00", tries=english.tries[:1])
+    keep(receiver.url, wanted)
+    [ours], [scored] = receiver.spans, [score for score in receiver.taken_scores if score["name"] == "f1"]
+    told = len(receiver.taken_scores)
+    run_by_sdk(receiver.url, wanted)
+    [theirs] = [span for span in receiver.spans if span.name == "experiment-item-task"]
+    assert in_experiment(ours) == in_experiment(theirs)
+    for span in (ours, theirs):
+        assert attribute(span, "experiment.item.root_observation_id") == span.span_id
+        assert json.loads(attribute(span, "observation.input")) == {"question": english.tries[0].item.question}
+        assert attribute(span, "observation.output") == english.tries[0].answer
+    [score] = receiver.taken_scores[told:]
+    assert (score["traceId"], score["observationId"]) == (theirs.trace_id, theirs.span_id)
+    assert score.keys() <= scored.keys()
+
+
+def run_by_sdk(url: str, wanted: Experiment) -> None:
+    """The same answers to the dataset that is there."""
+    langfuse = Langfuse(
+        public_key="pk-lf-sdk", secret_key=SECRET, base_url=url, tracer_provider=TracerProvider(shutdown_on_exit=False)
+    )
+    try:
+        langfuse.get_dataset(wanted.dataset).run_experiment(
+            name="any",
+            run_name=wanted.name,
+            description=wanted.description,
+            metadata=wanted.about,
+            task=lambda **_: wanted.tries[0].answer,
+            evaluators=[lambda **_: Evaluation(name="f1", value=0.4)],
+        )
+    finally:
+        langfuse.shutdown()
+
+
+def in_experiment(span: Span) -> dict[str, Any]:
+    """What says to which experiment and item it belongs, without its own id; JSON as what it means."""
+    prefix, own = "langfuse.experiment.", "langfuse.experiment.item.root_observation_id"
+    found = {name: value for name, value in span.attributes.items() if name.startswith(prefix) and name != own}
+    return {name: json.loads(value) if value.startswith("{") else value for name, value in found.items()}
 
 
 def test_scores_say_what_the_report_says(receiver: Receiver, english: Experiment) -> None:
