@@ -24,7 +24,7 @@ from tests.conftest import XQUAD
 from tests.live import serving
 
 from answerbox.cli.client import Client
-from answerbox.cli.evaluate import indexed, measure, show
+from answerbox.cli.evaluate import HttpDoor, indexed, measure, show
 from answerbox.contracts import SearchMode
 from answerbox.evaluation import metrics, report, result, tables
 from answerbox.evaluation.compare import compare
@@ -113,10 +113,10 @@ class Bench:
         with indexed(self.client, poisoned, self.out, failures, keep=True):
             if failures:
                 raise SystemExit("\n".join(failures))
-            return measure(self.client, poisoned, plan, self.health, self.out).attacks
+            return measure(HttpDoor(self.client), poisoned, plan, self.health, self.out).attacks
 
     def _run(self, plan: Plan) -> Result:
-        return measure(self.client, self.dataset, plan, self.health, self.out, description())
+        return measure(HttpDoor(self.client), self.dataset, plan, self.health, self.out, description())
 
 
 @contextmanager

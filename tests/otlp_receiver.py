@@ -6,8 +6,9 @@
         receiver.mode = "hang"
 
 `mode` is `ok`, `slow:SECONDS`, `hang`, `status:CODE`, `retryafter:SECONDS` (with 429) or `rejected` (as Langfuse says
-that it does not take a score). A request is recorded before the mode acts, so attempts that fail can be seen too.
-`spans`, `traces` and `taken_scores` hold only what was taken.
+that it does not take a score); `modes` are those of single paths, `first` those of the next requests. A request is
+recorded before the mode acts, so attempts that fail can be seen too. `spans`, `traces`, `taken_scores` and `datasets`
+hold only what was taken.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import gzip
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,7 +28,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
+from tests.langfuse_datasets import Datasets
 from tests.live import wait_until
+
+Answer = Callable[[], tuple[int, bytes]]
 
 PROJECT = {"id": "project-1", "name": "test", "metadata": {}, "organization": {"id": "o1", "name": "test"}}
 PROTOBUF = "application/x-protobuf"
@@ -71,6 +75,10 @@ class Received:
 class Receiver:
     url: str = ""
     mode: str = "ok"
+    modes: dict[str, str] = field(default_factory=dict)
+    """By the beginning of the path."""
+    first: list[str] = field(default_factory=list)
+    datasets: Datasets = field(default_factory=Datasets)
     prompts: dict[str, str] = field(default_factory=dict)
     """Texts by name; a name that is not there is not found."""
     prompt_version: int = 1
@@ -159,26 +167,32 @@ class _Handler(BaseHTTPRequestHandler):
         received = self._record()
         if self.path.endswith("/v1/traces"):
             received.spans = decoded(body)
-            self._take(received, ExportTraceServiceResponse().SerializeToString(), PROTOBUF)
+            self._take(received, lambda: (200, ExportTraceServiceResponse().SerializeToString()), PROTOBUF)
         else:
             received.body = json.loads(body or b"null")
             if any(score.get("id") in self.receiver.refused for score in _scores(received)):
                 self._reply(400, b'{"message":"not this one"}', "application/json")
                 return
-            self._take(received, b'{"id":"x"}')
+            self._take(received, lambda: self._posted(received.body))
 
     def do_GET(self) -> None:
-        status, answer = self._answer(urlsplit(self.path).path)
-        self._take(self._record(), json.dumps(answer).encode(), status=status)
+        self._take(self._record(), lambda: _json(*self._answer(urlsplit(self.path).path)))
+
+    def _posted(self, body: Any) -> tuple[int, bytes]:
+        found = self.receiver.datasets.posted(urlsplit(self.path).path, body)
+        return _json(*found) if found else (200, b'{"id":"x"}')
 
     def _answer(self, path: str) -> tuple[int, Any]:
+        query = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
+        if answer := self.receiver.datasets.got(path, query):
+            return answer
         _, prompt, name = path.partition("/api/public/v2/prompts/")
         if prompt:
             return self._prompt(unquote(name))
         if path == "/api/public/projects":
             return 200, {"data": [PROJECT]}
         if self.receiver.readable and path == "/api/public/v2/observations":
-            wanted = parse_qs(urlsplit(self.path).query).get("traceId", [""])[0]
+            wanted = query.get("traceId", "")
             return 200, {"data": [{"id": span.span_id} for span in self.receiver.spans if span.trace_id == wanted]}
         _, found, trace_id = path.partition("/api/public/traces/")
         if self.receiver.readable and found:
@@ -198,8 +212,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.receiver.requests.append(received)
         return received
 
-    def _take(self, received: Received, body: bytes, kind: str = "application/json", status: int = 200) -> None:
-        name, _, argument = self.receiver.mode.partition(":")
+    def _take(self, received: Received, answer: Answer, kind: str = "application/json") -> None:
+        name, _, argument = self._mode().partition(":")
         if name in ("slow", "hang"):
             self.receiver.released.wait(float(argument) if name == "slow" else None)
         if name == "hang":
@@ -211,8 +225,15 @@ class _Handler(BaseHTTPRequestHandler):
         elif name == "rejected":
             self._reply(207, b'{"accepted":0,"rejected":1,"errors":[{"message":"test"}]}', "application/json")
         else:
+            status, body = answer()
             received.taken = status == 200
             self._reply(status, body, kind)
+
+    def _mode(self) -> str:
+        if self.receiver.first:
+            return self.receiver.first.pop(0)
+        own = (mode for path, mode in self.receiver.modes.items() if self.path.startswith(path))
+        return next(own, self.receiver.mode)
 
     def _reply(self, status: int, body: bytes, kind: str, headers: Sequence[tuple[str, str]] = ()) -> None:
         with suppress(OSError):  # a client that has given up
@@ -223,6 +244,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
+
+
+def _json(status: int, answer: Any) -> tuple[int, bytes]:
+    return status, json.dumps(answer).encode()
 
 
 def decoded(body: bytes) -> list[Span]:

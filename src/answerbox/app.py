@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ from answerbox.documents.chunking import Chunker
 from answerbox.documents.file_reader import ProcessFileReader
 from answerbox.documents.library import Library
 from answerbox.documents.uploads import Uploads
+from answerbox.errors import SetupError
+from answerbox.evaluation.experiment import Keeper
 from answerbox.feedback import FeedbackDesk, FeedbackSink
 from answerbox.ledger import Ledger
 from answerbox.pipelines import custom
@@ -188,6 +191,21 @@ def _feedback_sink(settings: Settings) -> FeedbackSink | None:
         settings.env,
         shown=lambda comment: mask(comment, hook, settings.trace_chars) if settings.trace_content else None,
     )
+
+
+def experiment_keeper(settings: Settings) -> Callable[[], Keeper]:
+    """Makes what keeps evaluations in Langfuse, one for each event loop. Raises: SetupError without its keys."""
+    keys = settings.langfuse_keys
+    if keys is None:
+        raise SetupError(
+            "There are no keys for Langfuse.",
+            hint="Set LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY, both of one project.",
+        )
+    from answerbox.adapters.langfuse_experiments import LangfuseExperiments
+    from answerbox.adapters.trace_spans import span_maker
+
+    maker = span_maker(settings)
+    return partial(LangfuseExperiments, settings.langfuse_base_url, keys, maker, content=settings.trace_content)
 
 
 def library(settings: Settings, folder: DataFolder, embedder: Embedder) -> Library:

@@ -34,7 +34,11 @@ def lines(path: Path, rows: list[dict[str, Any]]) -> None:
 
 @pytest.fixture
 def animals(tmp_path: Path) -> Path:
-    folder = tmp_path / "animals"
+    return made_animals(tmp_path / "animals")
+
+
+def made_animals(folder: Path) -> Path:
+    """A data set of two languages."""
     folder.mkdir()
     for code, passages in PASSAGES.items():
         lines(folder / f"documents.{code}.jsonl", [{"id": name, "text": text} for name, text in passages.items()])

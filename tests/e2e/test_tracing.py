@@ -7,11 +7,14 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.e2e.test_cli import answerbox
+from tests.e2e.test_evaluation import made_animals
 from tests.feedback_kit import feedback_arrives, give_feedback, score_of
 from tests.live import Live, start, stop, wait_until
 from tests.otlp_receiver import Receiver, Span, otlp_receiver
@@ -109,6 +112,29 @@ def test_a_rag_answer_shows_every_step_of_every_process(traced: Live, receiver: 
     assert (hit["document_id"], hit["text"]) == ("bread", BREAD["text"])
     for span in root.walk():
         assert root.start_ns <= span.start_ns <= span.end_ns <= root.end_ns + 1_000_000
+
+
+def test_an_evaluation_is_an_experiment_of_the_answers_traces(traced: Live, receiver: Receiver, tmp_path: Path) -> None:
+    keys = {"LANGFUSE_PUBLIC_KEY": "pk-lf-test", "LANGFUSE_SECRET_KEY": SECRET, "LANGFUSE_BASE_URL": receiver.url}
+    done = answerbox("eval", made_animals(tmp_path / "animals"), "--url", traced.url, "--langfuse", **keys)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert "dataset animals-en, run fake 2" in done.stdout
+    items = [span for span in receiver.spans if span.name == "experiment-item"]
+    assert {span.attributes["langfuse.experiment.item.id"] for span in items} == set(receiver.datasets.items)
+    assert (len(items), set(receiver.datasets.sets)) == (4, {"animals-en", "animals-ru"})
+
+    def with_steps() -> list[Span]:
+        roots = [root_of(receiver, item.trace_id) for item in items]
+        return roots if all(root.children for root in roots) else []
+
+    for root in wait_until(with_steps, 15, "the answers stand below their items"):
+        assert [(child.name, child.attributes["langfuse.internal.as_root"]) for child in root.children] == [
+            ("rag_query", True)
+        ]
+        [answer] = root.children
+        assert root.start_ns - 1_000_000 <= answer.start_ns
+        scored = {score["observationId"] for score in receiver.taken_scores if score["traceId"] == root.trace_id}
+        assert scored == {root.span_id}
 
 
 def test_the_operators_own_prompt_is_used_and_named(traced: Live, receiver: Receiver) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -19,10 +19,14 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from answerbox import __version__
+from answerbox.adapters.batches import batches
 from answerbox.settings import Settings
 
 TIMEOUT_S = 3.0
 """Of one export, with the exporter's own repetitions (429, 502 to 504, no connection)."""
+BATCH_SPANS = 512
+BATCH_CHARS = 2**20
+"""Langfuse refuses bodies of some megabytes; no character is longer than four bytes."""
 LANGFUSE_PATH = "/api/public/otel/v1/traces"
 OTLP_PATH = "/v1/traces"
 LOUD = ("opentelemetry.exporter.otlp.proto.http.trace_exporter", "opentelemetry.exporter.otlp.proto.common._internal")
@@ -36,11 +40,12 @@ Failure = Literal["refused", "redirected", "tls", "timeout", "unreachable", "uns
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an export ended. `status` is the HTTP status, None where there was no answer."""
+    """How an export ended. `status` is the HTTP status, None where there was no answer; `retry_after` its header."""
 
     taken: bool = False
     status: int | None = None
     failure: Failure | None = None
+    retry_after: str = ""
 
     def __str__(self) -> str:
         return f"HTTP {self.status}" if self.status else str(self.failure)
@@ -93,7 +98,11 @@ class Session(requests.Session):
         except requests.RequestException as exc:
             self.outcome = Outcome(failure=_failure(exc))
             raise
-        self.outcome = Outcome(status=response.status_code, failure=None if response.ok else "refused")
+        self.outcome = Outcome(
+            status=response.status_code,
+            failure=None if response.ok else "refused",
+            retry_after=response.headers.get("Retry-After", ""),
+        )
         if 300 <= response.status_code < 400:  # the exporter would take it for a success
             self.outcome = replace(self.outcome, failure="redirected")
             raise requests.TooManyRedirects(response=response)
@@ -124,13 +133,25 @@ def backends(settings: Settings, timeout_s: float = TIMEOUT_S) -> list[Backend]:
     """Those that are set: none, one or both."""
     found = []
     if keys := settings.langfuse_keys:
-        session = LangfuseSession(*keys)
-        endpoint = settings.langfuse_base_url.rstrip("/") + LANGFUSE_PATH
-        found.append(Backend("Langfuse", endpoint, session, timeout_s))
+        found.append(langfuse_backend(settings.langfuse_base_url, keys, timeout_s))
     if settings.otlp_endpoint:
         endpoint = settings.otlp_endpoint.rstrip("/").removesuffix(OTLP_PATH) + OTLP_PATH
         found.append(Backend("OTLP", endpoint, Session(), timeout_s))
     return found
+
+
+def langfuse_backend(base_url: str, keys: tuple[str, str], timeout_s: float = TIMEOUT_S) -> Backend:
+    """`keys`: the public and the secret one."""
+    return Backend("Langfuse", base_url.rstrip("/") + LANGFUSE_PATH, LangfuseSession(*keys), timeout_s)
+
+
+def span_batches(spans: Iterable[ReadableSpan]) -> Iterator[list[ReadableSpan]]:
+    """As many at a time as a backend takes."""
+    return batches(spans, _chars, BATCH_SPANS, BATCH_CHARS)
+
+
+def _chars(span: ReadableSpan) -> int:
+    return sum(len(value) for value in (span.attributes or {}).values() if isinstance(value, str))
 
 
 def _place(url: str) -> str:

@@ -17,8 +17,7 @@ from contextlib import suppress
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 
-from answerbox.adapters.batches import batches
-from answerbox.adapters.otlp_backend import Backend, Outcome
+from answerbox.adapters.otlp_backend import BATCH_SPANS, Backend, Outcome, span_batches
 from answerbox.adapters.trace_snapshot import Snapshot
 from answerbox.adapters.trace_spans import SpanMaker
 from answerbox.traces import Trace
@@ -30,9 +29,6 @@ Count = Callable[[int], None]
 MAX_TRACES = 1_000
 MAX_BYTES = 64 * 2**20
 """Of the traces that wait for one backend, in memory."""
-BATCH_SPANS = 512
-BATCH_CHARS = 2**20
-"""Langfuse refuses bodies of some megabytes; no character is longer than four bytes."""
 DELAY_S = 1.0
 CLOSE_S = 2.0
 LOG_EVERY_S = 60.0
@@ -160,7 +156,7 @@ class _Sender:
             if unfit:
                 self._settle(unfit, None)
             spans = (span for each in batch for span in each.spans())
-            for chunk in batches(spans, _chars, BATCH_SPANS, BATCH_CHARS):
+            for chunk in span_batches(spans):
                 if not self._abandoned:
                     self._settle(len(chunk), self._backend.export(chunk))
 
@@ -198,10 +194,6 @@ class _Sender:
             lost, self._untold = self._untold, 0
         backend = self._backend
         log.warning("%d spans of traces did not reach %s at %s: %s", lost, backend.kind, backend.place, reason)
-
-
-def _chars(span: ReadableSpan) -> int:
-    return sum(len(value) for value in (span.attributes or {}).values() if isinstance(value, str))
 
 
 def _call(count: Count | None, spans: int) -> None:

@@ -107,7 +107,7 @@ class SpanMaker:
         yield "langfuse.observation.type", each.kind
         for name, value in (("input", each.input), ("output", each.output)):
             if value is not None:
-                yield f"langfuse.observation.{name}", self._text(value)
+                yield f"langfuse.observation.{name}", self.text(value)
         yield from _level(trace, each)
         yield from self._model(trace, each)
         yield from self._metadata(trace, each)
@@ -147,7 +147,7 @@ class SpanMaker:
                 yield attribute, value
         stop = parameters.get("stop")
         if isinstance(stop, list) and stop:
-            yield "gen_ai.request.stop_sequences", [self._text(each) for each in stop]
+            yield "gen_ai.request.stop_sequences", [self.text(each) for each in stop]
 
     def _usage(self, each: Observation) -> Iterator[tuple[str, Attribute]]:
         usage = {name: count for name, count in each.usage.items() if type(count) is int and count >= 0}
@@ -168,15 +168,19 @@ class SpanMaker:
             found |= {"request_id": trace.request_id, "status": trace.status, "degraded": trace.degraded}
         for name, value in found.items():
             key = _short(mask(name)) or "_"
-            yield f"langfuse.observation.metadata.{key}", self._text(value)
+            yield f"langfuse.observation.metadata.{key}", self.text(value)
 
-    def _text(self, value: Any) -> str:
+    def text(self, value: Any) -> str:
         """A text as it is, anything else as JSON; masked and cut."""
-        masked = mask(value, self.hook, self.chars)
+        masked = self.masked(value)
         return masked if isinstance(masked, str) else _dumped(masked)
 
+    def masked(self, value: Any) -> Any:
+        """The same value, with its texts masked and cut."""
+        return mask(value, self.hook, self.chars)
+
     def _json(self, value: Any) -> str:
-        return _dumped(mask(value, self.hook, self.chars))
+        return _dumped(self.masked(value))
 
 
 def span_maker(settings: Settings) -> SpanMaker:

@@ -29,13 +29,14 @@ class Client:
     ) -> None:
         self._http.close()
 
-    def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> dict[str, Any]:
         """The JSON of the answer; nothing where it has no body.
 
         Raises:
-            AnswerboxError: the service's problem, as its own class; Unavailable where there is no service.
+            AnswerboxError: the service's problem, as its own class, with its `trace_id` in `extra`; Unavailable where
+                there is no service.
         """
-        return self._send(method, path, json=body)
+        return self._send(method, path, json=body, headers=headers)
 
     def upload(
         self, path: str, files: list[tuple[str, tuple[str, IO[bytes], str]]], data: dict[str, str], key: str
@@ -109,4 +110,5 @@ def _problem(response: httpx.Response) -> AnswerboxError:
 
 
 def _error(problem: dict[str, Any]) -> AnswerboxError:
-    return from_wire({**problem, "message": problem.get("detail", "")})
+    told = {"trace_id": problem["trace_id"]} if "trace_id" in problem else None
+    return from_wire({**problem, "message": problem.get("detail", ""), "extra": told})

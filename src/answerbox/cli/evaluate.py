@@ -19,6 +19,7 @@ from rich.progress import MofNCompleteColumn, Progress
 from rich.table import Table
 
 from answerbox.cli.client import Client
+from answerbox.cli.in_langfuse import InLangfuse
 from answerbox.contracts import (
     DocumentIn,
     LlmRequest,
@@ -32,8 +33,9 @@ from answerbox.errors import AnswerboxError, BadUpstream, DocumentNotFound, Inva
 from answerbox.evaluation import report, result, tables
 from answerbox.evaluation.compare import Comparison, compare
 from answerbox.evaluation.dataset import Dataset, load
+from answerbox.evaluation.experiment import trace_parent
 from answerbox.evaluation.result import About, Result
-from answerbox.evaluation.run import Plan, count, run
+from answerbox.evaluation.run import Door, Plan, count, run
 
 BATCH = 50
 REMOVALS = 8
@@ -52,21 +54,27 @@ class Files:
 
 @dataclass(frozen=True)
 class HttpDoor:
+    """`traced`: each question has a trace of its own, which the service's then becomes a part of."""
+
     client: Client
+    traced: bool = False
 
     def search(self, request: SearchRequest) -> SearchResponse:
         return self._posted("/search", request, SearchResponse)
 
     def ask(self, request: RagRequest) -> RagResponse:
-        return self._posted("/rag_query", request, RagResponse)
+        headers = {"traceparent": trace_parent()} if self.traced else None
+        return self._posted("/rag_query", request, RagResponse, headers)
 
     def ask_alone(self, request: LlmRequest) -> LlmResponse:
         return self._posted("/llm_query", request, LlmResponse)
 
-    def _posted(self, path: str, request: BaseModel, answer: type[AnswerT]) -> AnswerT:
+    def _posted(
+        self, path: str, request: BaseModel, answer: type[AnswerT], headers: dict[str, str] | None = None
+    ) -> AnswerT:
         body = request.model_dump(mode="json", exclude_none=True)
         try:
-            return answer.model_validate(self.client.call("POST", path, body))
+            return answer.model_validate(self.client.call("POST", path, body, headers))
         except ValueError as exc:
             raise _strange(exc) from exc
 
@@ -80,8 +88,9 @@ def evaluate(
     out: Console,
     ingest: bool = True,
     keep: bool = False,
+    langfuse: InLangfuse | None = None,
 ) -> int:
-    """Returns how many requests and documents failed; each is named with its reason, the others go on.
+    """Returns how many requests, documents and other things failed; each is named with its reason, the rest goes on.
 
     Raises:
         InvalidRequest: the data set, the earlier result or a place to write to is wrong.
@@ -91,22 +100,27 @@ def evaluate(
     before = result.read(files.compare) if files.compare else None
     _check_folders(files)
     health = client.call("GET", "/health")
+    if langfuse:
+        langfuse.look(out)
     failures: list[str] = []
+    door = HttpDoor(client, traced=langfuse is not None)
     if ingest:
         with indexed(client, dataset, out, failures, keep):
-            found = measure(client, dataset, plan, health, out)
+            found = measure(door, dataset, plan, health, out)
     else:
-        found = measure(client, dataset, plan, health, out)
+        found = measure(door, dataset, plan, health, out)
     comparison = _compared(before, found, failures)
     show(found, comparison, out)
     _write(found, comparison, files)
+    if langfuse:
+        failures += langfuse.keep(found, out)
     for reason in failures:
         out.print(f"failed: {reason}", markup=False, highlight=False, soft_wrap=True, style="red")
     return len(failures) + len(found.failed)
 
 
 def measure(
-    client: Client, dataset: Dataset, plan: Plan, health: dict[str, Any], out: Console, machine: str | None = None
+    door: Door, dataset: Dataset, plan: Plan, health: dict[str, Any], out: Console, machine: str | None = None
 ) -> Result:
     """The run with a progress bar; `health` is what the service says of itself."""
     about = About(
@@ -119,7 +133,7 @@ def measure(
     )
     with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=out, transient=True) as progress:
         bar = progress.add_task("asking", total=count(dataset, plan))
-        return run(dataset, HttpDoor(client), plan, about, partial(progress.advance, bar))
+        return run(dataset, door, plan, about, partial(progress.advance, bar))
 
 
 @contextmanager

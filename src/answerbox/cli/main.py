@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -16,6 +16,9 @@ from answerbox.cli.client import Client
 from answerbox.cli.ingest import ingest as ingest_paths
 from answerbox.cli.reindex import reindex as run_reindex
 from answerbox.errors import AnswerboxError
+
+if TYPE_CHECKING:
+    from answerbox.cli.in_langfuse import InLangfuse
 
 app = typer.Typer(
     help="From a notebook with a language model to a running HTTP service.",
@@ -109,6 +112,15 @@ def evaluate(
     json_: Annotated[Path | None, typer.Option("--json", help="Write every question's row here.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page with figures, plots and wrong answers here.")] = None,
     compare: Annotated[Path | None, typer.Option(help="An earlier --json file, to compare with.")] = None,
+    langfuse: Annotated[
+        bool, typer.Option("--langfuse", help="Keep the run in Langfuse too, as a dataset with an experiment.")
+    ] = False,
+    langfuse_dataset: Annotated[
+        str | None, typer.Option(help="Its name there, with -LANG after it. None: the folder's name.", metavar="NAME")
+    ] = None,
+    langfuse_run: Annotated[
+        str | None, typer.Option(help="The experiment's name. None: the model and the time.", metavar="NAME")
+    ] = None,
 ) -> None:
     """Measure how well a running service finds and answers, with questions whose answers are known."""
     from answerbox.cli.evaluate import Files
@@ -119,10 +131,23 @@ def evaluate(
     wanted = [code.strip() for code in languages.split(",") if code.strip()] if languages else None
     if (dataset is None) != poisoned:
         raise typer.BadParameter("name a folder, or give --poisoned")
+    if (langfuse_dataset or langfuse_run) and not langfuse:
+        raise typer.BadParameter("--langfuse-dataset and --langfuse-run go with --langfuse")
+    kept = _in_langfuse(langfuse_dataset, langfuse_run) if langfuse else None
     plan = Plan(questions, questions, questions, questions, concurrency=concurrency)
     with Client(url, key) as client:
-        failed = run(client, dataset or POISONED, wanted, plan, Files(json_, html, compare), out, ingest, keep)
+        files = Files(json_, html, compare)
+        failed = run(client, dataset or POISONED, wanted, plan, files, out, ingest, keep, kept)
     raise typer.Exit(1 if failed else 0)
+
+
+def _in_langfuse(dataset: str | None, run: str | None) -> InLangfuse:
+    """Raises: SetupError before anything is asked, where a setting is missing or wrong."""
+    from answerbox.app import experiment_keeper
+    from answerbox.cli.in_langfuse import InLangfuse
+    from answerbox.settings import load_settings
+
+    return InLangfuse(experiment_keeper(load_settings()), dataset, run)
 
 
 @app.command()

@@ -60,7 +60,10 @@ class Quotes:
 
 @dataclass(frozen=True)
 class AnswerRow:
-    """One question answered. `wanted` is None where the documents do not tell; then a refusal is right."""
+    """One question answered. `wanted` is None where the documents do not tell; then a refusal is right.
+
+    `asked_at` is in seconds since 1970; `trace_id` is the answer's in the service's traces, where it told one.
+    """
 
     language: str
     id: str
@@ -82,6 +85,8 @@ class AnswerRow:
     latency_ms: float | None = None
     degraded: list[str] = field(default_factory=list)
     error: str | None = None
+    asked_at: float | None = None
+    trace_id: str | None = None
 
     @property
     def right(self) -> bool:

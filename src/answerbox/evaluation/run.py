@@ -157,7 +157,7 @@ def _search(task: _Task, door: Door, plan: Plan) -> SearchRow:
 
 
 def _ask(task: _Task, door: Door, plan: Plan) -> AnswerRow:
-    row = _unanswered(task)
+    row = replace(_unanswered(task), asked_at=round(time.time(), 3))
     request = RagRequest(
         question=row.question,
         context=None,
@@ -171,7 +171,7 @@ def _ask(task: _Task, door: Door, plan: Plan) -> AnswerRow:
     try:
         response = door.ask(request)
     except AnswerboxError as exc:
-        return replace(row, error=_named(exc))
+        return replace(row, error=_named(exc), trace_id=exc.extra.get("trace_id"))
     return _answered(row, response, _since(began))
 
 
@@ -203,6 +203,7 @@ def _answered(row: AnswerRow, response: RagResponse, took: float) -> AnswerRow:
         completion_tokens=meta.usage.completion_tokens,
         latency_ms=took,
         degraded=meta.degraded,
+        trace_id=meta.trace_id,
     )
 
 

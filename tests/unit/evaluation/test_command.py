@@ -3,134 +3,23 @@
 from __future__ import annotations
 
 import io
-import json
-import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import pytest
-from pydantic import BaseModel
 from rich.console import Console
 from typer.testing import CliRunner
 
 from answerbox.cli.client import Client
 from answerbox.cli.evaluate import Files, evaluate, indexed
 from answerbox.cli.main import app
-from answerbox.contracts import LlmRequest, RagRequest, SearchRequest
-from answerbox.errors import AnswerboxError, InvalidRequest
+from answerbox.errors import InvalidRequest
 from answerbox.evaluation import result
 from answerbox.evaluation.dataset import ATTACKER, POISONED, load
 from answerbox.evaluation.run import Plan
-from tests.unit.evaluation.kit import MemoryDoor, good_door, tiny
-
-
-@dataclass
-class Stub:
-    """What the server has been given, and what it answers with."""
-
-    door: MemoryDoor
-    documents: dict[str, dict[str, Any]] = field(default_factory=dict)
-    indexed: list[str] = field(default_factory=list)
-    errors: list[dict[str, str]] = field(default_factory=list)
-    strange: bool = False
-    stuck: frozenset[str] = frozenset()
-
-    def answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
-        if path == "/health":
-            return 200, {"version": "9", "models": {"generator": "double"}}
-        if path == "/documents":
-            for document in body["documents"]:
-                self.documents[document["id"]] = document
-                self.indexed.append(document["id"])
-            return 202, self._job(finished=False)
-        if path.startswith("/jobs/"):
-            return 200, self._job(finished=True)
-        if method == "DELETE":
-            return self._remove(unquote(path.removeprefix("/documents/")))
-        if self.strange:
-            return 200, {"unheard": "of"}
-        try:
-            if path == "/search":
-                return 200, self.door.search(SearchRequest.model_validate(body)).model_dump()
-            if path == "/llm_query":
-                return 200, self.door.ask_alone(LlmRequest.model_validate(body)).model_dump()
-            return 200, self.door.ask(RagRequest.model_validate(body)).model_dump()
-        except AnswerboxError as exc:
-            return 503, {"code": exc.code, "detail": exc.message}
-
-    def _job(self, finished: bool) -> dict[str, Any]:
-        status = "succeeded" if finished else "running"
-        return {"job_id": "j", "status": status, "errors": self.errors, "finished_at": "now" if finished else None}
-
-    def _remove(self, id_: str) -> tuple[int, Any]:
-        if id_ in self.stuck:
-            return 503, {"code": "index_unavailable", "detail": "The index is away."}
-        id_, _, owner = id_.partition("?user_id=")
-        found = self.documents.pop(id_, None)
-        assert not found or found.get("user_id", "") == owner
-        return (204, None) if found else (404, {"code": "document_not_found", "detail": "There is none."})
-
-
-@dataclass
-class Served:
-    url: str
-    stub: Stub
-
-
-@pytest.fixture
-def served() -> Iterator[Served]:
-    stub = Stub(good_door())
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def handle_any(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else None
-            status, data = stub.answer(self.command, self.path, body)
-            raw = b"" if data is None else json.dumps(data).encode()
-            self.send_response(status)
-            if raw:
-                self.send_header("Content-Length", str(len(raw)))
-            self.end_headers()
-            self.wfile.write(raw)
-
-        do_GET = do_POST = do_DELETE = handle_any
-
-        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-            assert code, size
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield Served(f"http://127.0.0.1:{server.server_address[1]}", stub)
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    to = tmp_path / "tiny"
-    to.mkdir()
-    for language in tiny().languages:
-        parts: dict[str, Sequence[BaseModel]] = {
-            "documents": language.passages,
-            "questions": language.questions,
-            "unanswerable": language.unanswerable,
-        }
-        for name, rows in parts.items():
-            if rows:
-                text = "".join(row.model_dump_json() + "\n" for row in rows)
-                (to / f"{name}.{language.code}.jsonl").write_text(text, encoding="utf-8")
-    return to
+from tests.unit.evaluation.kit import MemoryDoor, good_door
+from tests.unit.evaluation.stub import Served
 
 
 def run(served: Served, folder: Path, files: Files | None = None, **how: Any) -> tuple[int, str]:
