@@ -7,6 +7,11 @@ changes `docs/openapi.json` and is a change of version.
 from __future__ import annotations
 
 from answerbox.contracts.answers import (
+    AgentEnd,
+    AgentMeta,
+    AgentPlan,
+    AgentResponse,
+    CallStatus,
     Check,
     Citation,
     FinishReason,
@@ -20,6 +25,7 @@ from answerbox.contracts.answers import (
     SearchResponse,
     Source,
     Step,
+    ToolUse,
     Usage,
 )
 from answerbox.contracts.base import (
@@ -58,6 +64,8 @@ from answerbox.contracts.events import (
     MetaEvent,
     StepEvent,
     TokenEvent,
+    ToolCallEvent,
+    ToolResultEvent,
 )
 from answerbox.contracts.feedback import (
     FeedbackRequest,
@@ -71,6 +79,7 @@ from answerbox.contracts.health import (
     Problem,
 )
 from answerbox.contracts.questions import (
+    AgentRequest,
     LlmRequest,
     Options,
     RagRequest,
@@ -84,6 +93,12 @@ __all__ = [
     "MAX_DOCUMENTS",
     "MAX_DOCUMENT_CHARS",
     "MAX_QUESTION_CHARS",
+    "AgentEnd",
+    "AgentMeta",
+    "AgentPlan",
+    "AgentRequest",
+    "AgentResponse",
+    "CallStatus",
     "Check",
     "Citation",
     "CitationEvent",
@@ -134,6 +149,9 @@ __all__ = [
     "StepEvent",
     "StopString",
     "TokenEvent",
+    "ToolCallEvent",
+    "ToolResultEvent",
+    "ToolUse",
     "TraceId",
     "Usage",
 ]

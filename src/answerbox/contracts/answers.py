@@ -8,10 +8,14 @@ from pydantic import Field
 
 from answerbox.contracts.base import Contract
 
-PipelineName = Literal["llm", "rag"]
+PipelineName = Literal["llm", "rag", "agent"]
 FinishReason = Literal["stop", "length", "deadline", "cancelled", "refused", "quoted", "custom"]
 GroundingMode = Literal["generated", "quoted", "refused"]
 Check = Literal["model_language", "language", "names", "numbers", "links", "words", "nothing_new"]
+
+CallStatus = Literal["ok", "failed", "timeout", "invalid", "unknown", "refused", "repeated"]
+AgentPlan = Literal["tools", "search_first"]
+AgentEnd = Literal["answer", "max_steps", "token_budget", "time", "repetition"]
 
 
 class Usage(Contract):
@@ -61,14 +65,15 @@ class Grounding(Contract):
         description="`generated`: the model wrote the answer from the sources. `quoted`: sentences of the "
         "sources, word for word, because the model does not speak the question's language, or because what it "
         "wrote is not borne by the sources. "
-        "`refused`: the documents do not tell."
+        "`refused`: the documents do not tell. Of the agent, where its model calls tools, it is always `generated`."
     )
     refused: bool
     score: float = Field(description="Relevance of the best passage found, 0 to 1.")
     failed: list[Check] = Field(
         default_factory=list,
         description="Which checks of the model's answer failed, so that it was replaced. `model_language`: it was not "
-        "asked, for it does not speak the question's language.",
+        "asked, for it does not speak the question's language. An agent's answer is not replaced: they are what its "
+        "reader should know, and `links` means that images and addresses were taken out.",
     )
 
 
@@ -95,6 +100,34 @@ class RagMeta(LlmMeta):
     grounding: Grounding | None = None
 
 
+class ToolUse(Contract):
+    """A tool that the model wanted called, and what came of it."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any] | None = Field(None, description="None where the model gave no JSON object.")
+    status: CallStatus = Field(
+        description="`ok`; `failed`: it raised; `timeout`; `invalid`: wrong arguments; `unknown`: there is no such "
+        "tool; `refused`: it has side effects and is not allowed, or too many were called at once; `repeated`: the "
+        "same call had been made before. Whatever it is, the model was told, and went on."
+    )
+    duration_ms: float = 0.0
+
+
+class AgentMeta(RagMeta):
+    plan: AgentPlan = Field(
+        description="`tools`: the model chose what to do. `search_first`: it cannot call tools, so the documents were "
+        "searched and it answered from them, as `/rag_query` does; `degraded` then has `tool_calling`."
+    )
+    turns: int = Field(ge=0, description="Times that the model was asked.")
+    ended_by: AgentEnd = Field(
+        description="`answer`: the model had what it needed. Else it was told to answer with what it had: after so "
+        "many turns (`max_steps`) or tokens, because the time was running out, or because it repeated itself."
+    )
+    tool_calls: list[ToolUse] = Field(default_factory=list)
+    session_id: str | None = None
+
+
 class LlmResponse(Contract):
     answer: str
     meta: LlmMeta
@@ -103,6 +136,11 @@ class LlmResponse(Contract):
 class RagResponse(Contract):
     answer: str
     meta: RagMeta
+
+
+class AgentResponse(Contract):
+    answer: str
+    meta: AgentMeta
 
 
 class SearchResponse(Contract):

@@ -6,7 +6,16 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from answerbox.contracts.answers import Citation, LlmResponse, PipelineName, RagResponse, Source, Step
+from answerbox.contracts.answers import (
+    AgentResponse,
+    CallStatus,
+    Citation,
+    LlmResponse,
+    PipelineName,
+    RagResponse,
+    Source,
+    Step,
+)
 from answerbox.contracts.base import Contract
 
 
@@ -25,6 +34,29 @@ class StepEvent(Contract):
     step: Step
 
 
+class ToolCallEvent(Contract):
+    """The agent's model wants a tool called."""
+
+    event: Literal["tool_call"] = "tool_call"
+    id: str
+    name: str
+    arguments: dict[str, Any] | None = Field(None, description="None where the model gave no JSON object.")
+
+
+class ToolResultEvent(Contract):
+    """What came of it; calls that ran together are told in the order in which they were asked for."""
+
+    event: Literal["tool_result"] = "tool_result"
+    id: str
+    name: str
+    status: CallStatus
+    content: str = Field(description="What the model is told, shortened.")
+    sources: list[Source] = Field(
+        default_factory=list, description="Passages that were found since the last of these events."
+    )
+    duration_ms: float = 0.0
+
+
 class TokenEvent(Contract):
     event: Literal["token"] = "token"
     text: str = Field(description="The next piece of the answer; all pieces together are the answer.")
@@ -36,7 +68,8 @@ class CitationEvent(Contract):
 
 
 class CorrectionEvent(Contract):
-    """The words that were streamed are not borne by the sources; this is the answer in their place."""
+    """What stands in the place of the words that were streamed so far: they are not borne by the sources, or the
+    agent's model said them before it called a tool. Tokens may follow it."""
 
     event: Literal["correction"] = "correction"
     text: str
@@ -53,7 +86,9 @@ class DoneEvent(Contract):
     """Last event of a stream that worked: the response that the plain route would have given."""
 
     event: Literal["done"] = "done"
-    response: LlmResponse | RagResponse
+    response: LlmResponse | RagResponse | AgentResponse
 
 
-Event = MetaEvent | StepEvent | TokenEvent | CorrectionEvent | CitationEvent | DoneEvent
+Event = (
+    MetaEvent | StepEvent | ToolCallEvent | ToolResultEvent | TokenEvent | CorrectionEvent | CitationEvent | DoneEvent
+)

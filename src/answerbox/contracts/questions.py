@@ -59,6 +59,18 @@ class RagRequest(LlmRequest):
     )
 
 
+class AgentRequest(RagRequest):
+    """A question for the agent, which may search several times and call other tools before it answers."""
+
+    max_steps: int | None = Field(
+        None,
+        ge=1,
+        le=50,
+        description="At most so many turns of the model in which it may call tools; where the operator allows fewer "
+        "(`ANSWERBOX_AGENT_MAX_STEPS`), those.",
+    )
+
+
 class SearchRequest(Contract):
     query: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION_CHARS)] = (
         Field(examples=["bring your own documents"])

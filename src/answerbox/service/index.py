@@ -15,7 +15,8 @@ import bentoml
 from answerbox import logs
 from answerbox.adapters.bento_remote import RemoteEmbedder
 from answerbox.adapters.data_folder import DataFolder
-from answerbox.app import feedback_desk, library
+from answerbox.adapters.sqlite_sessions import SqliteSessions
+from answerbox.app import feedback_desk, library, session_store
 from answerbox.contracts import DocumentIn
 from answerbox.documents.library import Library
 from answerbox.documents.manual import seed
@@ -26,6 +27,7 @@ from answerbox.service.envelope import INNER, enveloped
 from answerbox.service.inference import Embedder
 from answerbox.service.pinned import pinned
 from answerbox.service.reporting import SLOWER_S, index_figures, process_figures, report_every
+from answerbox.sessions import SessionKey, Turn
 from answerbox.settings import load_settings
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,7 @@ class Index:
         self._folder = DataFolder(settings.data_dir)
         self._library: Library | None = None
         self._feedback: FeedbackDesk | None = None
+        self._sessions: SqliteSessions | None = None
         self._opening: asyncio.Task[None] | None = None
         self._failure: IndexUnavailable | None = None
         self._reporting: asyncio.Task[None] | None = None
@@ -54,6 +57,7 @@ class Index:
     async def open(self) -> None:
         self._opening = asyncio.create_task(self._open())
         await self._open_feedback()
+        await self._open_sessions()
         documents = index_figures(lambda: self._library, self._folder)
         self._reporting = report_every(SLOWER_S, process_figures("Index"), documents)
 
@@ -66,6 +70,8 @@ class Index:
             await self._library.stop()
         if self._feedback:
             await self._feedback.stop()
+        if self._sessions:
+            await asyncio.to_thread(self._sessions.close)
         self._folder.release()
 
     @bentoml.api
@@ -116,6 +122,18 @@ class Index:
     async def add_feedback(self, feedback: dict[str, Any]) -> dict[str, Any]:
         return await self._add_feedback(feedback)
 
+    @bentoml.api
+    async def session_turns(self, key: dict[str, Any]) -> dict[str, Any]:
+        return await self._session_turns(key)
+
+    @bentoml.api
+    async def add_session_turn(self, key: dict[str, Any], turn: dict[str, Any]) -> dict[str, Any]:
+        return await self._add_session_turn(key, turn)
+
+    @bentoml.api
+    async def delete_session(self, key: dict[str, Any]) -> dict[str, Any]:
+        return await self._delete_session(key)
+
     async def _open(self) -> None:
         """Waits for the embedder, for the vectors depend on its model, and for room on the disk."""
         embedder = RemoteEmbedder(self.embedder)
@@ -156,6 +174,17 @@ class Index:
             self._feedback.start()
         except Exception as exc:  # the documents can do without it
             log.error("feedback cannot be taken: %s", exc, exc_info=not isinstance(exc, AnswerboxError))
+
+    async def _open_sessions(self) -> None:
+        try:
+            self._sessions = await asyncio.to_thread(session_store, settings, self._folder)
+        except Exception as exc:  # the documents can do without it
+            log.error("conversations cannot be kept: %s", exc, exc_info=not isinstance(exc, AnswerboxError))
+
+    def _conversations(self) -> SqliteSessions:
+        if self._sessions is None:
+            raise IndexUnavailable("Conversations cannot be kept; the service's log says why.")
+        return self._sessions
 
     def _ready(self) -> Library:
         if self._library is None and self._failure:
@@ -221,3 +250,15 @@ class Index:
         if self._feedback is None:
             raise IndexUnavailable("Feedback cannot be kept; the service's log says why.")
         await self._feedback.add(Feedback(**feedback))
+
+    @enveloped
+    async def _session_turns(self, key: dict[str, Any]) -> list[dict[str, Any]]:
+        return [asdict(turn) for turn in await self._conversations().turns(SessionKey(**key))]
+
+    @enveloped
+    async def _add_session_turn(self, key: dict[str, Any], turn: dict[str, Any]) -> None:
+        await self._conversations().add(SessionKey(**key), Turn(**turn))
+
+    @enveloped
+    async def _delete_session(self, key: dict[str, Any]) -> None:
+        await self._conversations().delete(SessionKey(**key))
