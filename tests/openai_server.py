@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import sys
 import threading
@@ -40,10 +41,12 @@ class Answer:
     """What a request gets. A body, or a stream of `words`: each is an event, with its own `delay_s` before it.
 
     The stream stands still before the word number `hold_at`, until `release` is set; it breaks before the word number
-    `cut_at`. Without a `finish` it just ends. `lines` are sent as they are instead of words.
+    `cut_at`. Without a `finish` it just ends. `lines` are sent as they are instead of words. `calls` are names and
+    arguments of tools that it wants called, after the words; they come in pieces, as from the real ones.
     """
 
     words: Sequence[str] = ("Paris", " is", " it", ".")
+    calls: Sequence[tuple[str, str]] = ()
     finish: str | None = "stop"
     usage: Mapping[str, int] | None = field(default_factory=lambda: {"prompt_tokens": 11, "completion_tokens": 4})
     delay_s: float = 0.0
@@ -127,8 +130,10 @@ class OpenAIServer:
             self.sent += 1
             yield _chunk({"content": word})
         await _obstacles(answer, len(answer.words))
+        for delta in _call_deltas(answer.calls):
+            yield _chunk(delta)
         if answer.finish:
-            yield _chunk({}, answer.finish)
+            yield _chunk({}, "tool_calls" if answer.calls and answer.finish == "stop" else answer.finish)
         if answer.usage is not None:
             yield json.dumps({"object": "chat.completion.chunk", "choices": [], "usage": dict(answer.usage)})
         if not answer.hang_up:
@@ -141,7 +146,25 @@ class _Cut(Exception):
     """Starlette drops the connection of a stream that raises."""
 
 
-def _chunk(delta: dict[str, str], finish: str | None = None) -> str:
+def calling(*calls: tuple[str, str], words: Sequence[str] = ()) -> Answer:
+    """An answer that wants these tools called."""
+    return Answer(words, calls)
+
+
+def saying(text: str) -> Answer:
+    return Answer(re.findall(r"\S+\s*", text))
+
+
+def _call_deltas(calls: Sequence[tuple[str, str]]) -> Iterator[dict[str, Any]]:
+    for number, (name, arguments) in enumerate(calls):
+        head = {"index": number, "id": f"id-{number}", "type": "function", "function": {"name": name, "arguments": ""}}
+        yield {"tool_calls": [head]}
+        middle = len(arguments) // 2
+        for piece in (arguments[:middle], arguments[middle:]):
+            yield {"tool_calls": [{"index": number, "function": {"arguments": piece}}]}
+
+
+def _chunk(delta: Mapping[str, Any], finish: str | None = None) -> str:
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
     return json.dumps({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]})
 

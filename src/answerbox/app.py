@@ -21,7 +21,8 @@ from answerbox.adapters.generation.local_generator import Limits, LocalGenerator
 from answerbox.adapters.generation.model_info import generator_info
 from answerbox.adapters.sqlite_feedback import SqliteFeedback
 from answerbox.adapters.sqlite_ledger import SqliteLedger
-from answerbox.contracts import LlmRequest, RagRequest
+from answerbox.adapters.sqlite_sessions import SqliteSessions
+from answerbox.contracts import AgentRequest, LlmRequest, RagRequest
 from answerbox.documents.chunking import Chunker
 from answerbox.documents.file_reader import ProcessFileReader
 from answerbox.documents.library import Library
@@ -31,13 +32,20 @@ from answerbox.evaluation.experiment import Keeper
 from answerbox.feedback import FeedbackDesk, FeedbackSink
 from answerbox.ledger import Ledger
 from answerbox.pipelines import custom
+from answerbox.pipelines.agent import AgentLimits, AgentPipeline
+from answerbox.pipelines.agents.calculator import calculator
+from answerbox.pipelines.agents.clock import current_time
+from answerbox.pipelines.agents.functions import registered
+from answerbox.pipelines.agents.search import SEARCH
 from answerbox.pipelines.base import Pipeline
 from answerbox.pipelines.llm import LlmPipeline
 from answerbox.pipelines.prompts import NAMES
 from answerbox.pipelines.rag import RagPipeline
 from answerbox.pipelines.retrieval import Retriever
 from answerbox.ports import Embedder, Generator, Prompts, Tracer, VectorStores
+from answerbox.sessions import Sessions
 from answerbox.settings import BUILTIN, FAKE, Settings
+from answerbox.tools import Tool
 
 if TYPE_CHECKING:
     from answerbox.adapters.openai_generator import OpenAIGenerator
@@ -61,6 +69,50 @@ def rag_pipeline(
     """Raises: SetupError where a pipeline of your own cannot be loaded."""
     if settings.rag_pipeline != BUILTIN:
         return custom.load("rag", settings.rag_pipeline)
+    return _builtin_rag(settings, generator, retriever, prompts)
+
+
+def agent_pipeline(
+    settings: Settings, generator: Generator, retriever: Retriever, prompts: Prompts | None, sessions: Sessions | None
+) -> Pipeline[AgentRequest]:
+    """Raises: SetupError where a tool of your own cannot be loaded."""
+    from answerbox.adapters.langgraph_graph import LangGraphGraph  # seconds and 40 MiB, so only where there is an agent
+
+    return AgentPipeline(
+        rag=_builtin_rag(settings, generator, retriever, prompts),
+        graph=LangGraphGraph(),
+        tools=agent_tools(settings),
+        limits=AgentLimits(
+            steps=settings.agent_max_steps,
+            tokens=settings.agent_token_budget,
+            tool_timeout_s=settings.tool_timeout_s,
+            allowed=settings.allowed_tools,
+        ),
+        sessions=sessions,
+    )
+
+
+def agent_tools(settings: Settings) -> list[Tool]:
+    """Those that stand ready for every question; each name is one tool's.
+
+    Raises:
+        SetupError: a tool cannot be loaded, a name is taken twice, or a name is allowed that there is not.
+    """
+    tools = [calculator(), current_time(), *registered(settings.tools)]
+    names = [SEARCH, *(tool.spec.name for tool in tools)]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SetupError(f"Two tools have the name {', '.join(twice)}.", hint="Name one anew: @tool(name=...).")
+    if unknown := sorted(settings.allowed_tools - set(names)):
+        raise SetupError(
+            f"ANSWERBOX_ALLOWED_TOOLS names {', '.join(unknown)}, which there is not.",
+            hint=f"There are: {', '.join(names)}.",
+        )
+    return tools
+
+
+def _builtin_rag(
+    settings: Settings, generator: Generator, retriever: Retriever, prompts: Prompts | None
+) -> RagPipeline:
     return RagPipeline(
         generator=generator,
         retriever=retriever,
@@ -97,7 +149,8 @@ def local_generator(settings: Settings) -> LocalGenerator:
     if settings.generator_model == FAKE:
         return LocalGenerator(FAKE_GENERATOR, FakeTokenizer(), spec, limits)
     stored = model_store.find(settings.generator_model)
-    return LocalGenerator(generator_info(stored), ChatTokenizer(stored.path), spec, limits)
+    tokenizer = ChatTokenizer(stored.path)
+    return LocalGenerator(generator_info(stored, tokenizer.calls_tools), tokenizer, spec, limits)
 
 
 def engine_spec(settings: Settings) -> EngineSpec:
@@ -131,6 +184,7 @@ def remote_generator(settings: Settings) -> OpenAIGenerator:
         connect_timeout_s=settings.llm_connect_timeout_s,
         silence_timeout_s=settings.llm_silence_timeout_s,
         concurrency=settings.llm_concurrency,
+        tools=settings.llm_tools,
     )
 
 
@@ -170,6 +224,11 @@ def tracer(settings: Settings, on_dropped: Count | None = None, on_sent: Count |
         return None
     sample, content = settings.trace_sample, settings.trace_content
     return OtlpTracer(found, maker, sample=sample, content=content, on_dropped=on_dropped, on_sent=on_sent)
+
+
+def session_store(settings: Settings, folder: DataFolder) -> SqliteSessions:
+    """The conversations, kept in that folder. Raises: IndexUnavailable, SetupError."""
+    return SqliteSessions(folder.sessions, settings.session_s)
 
 
 def feedback_desk(settings: Settings, folder: DataFolder) -> FeedbackDesk:

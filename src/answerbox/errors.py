@@ -14,6 +14,7 @@ AnswerboxError
 │   ├── RouteNotFound
 │   ├── DocumentNotFound
 │   ├── JobNotFound
+│   ├── SessionNotFound       it has expired, belongs to somebody else, or there never was one
 │   └── RequestNotFound       it has ended, or there never was one of that id
 ├── MethodNotAllowed
 ├── Conflict                  the state does not allow it (a job that has ended cannot be cancelled)
@@ -138,6 +139,10 @@ class DocumentNotFound(NotFound):
 
 class JobNotFound(NotFound):
     code = "job_not_found"
+
+
+class SessionNotFound(NotFound):
+    code = "session_not_found"
 
 
 class RequestNotFound(NotFound):

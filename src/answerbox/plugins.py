@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from importlib.metadata import entry_points
 from typing import Any
 
 from answerbox.errors import SetupError
@@ -27,3 +28,13 @@ def load(variable: str, target: str) -> Callable[..., Any]:
         raise SetupError(f"{variable}={target!r} is not a function.")
     function: Callable[..., Any] = found
     return function
+
+
+def installed(group: str) -> list[Callable[..., Any]]:
+    """The functions that installed packages offer under an entry point group, by name.
+
+    Raises:
+        SetupError: one of them cannot be loaded.
+    """
+    found = sorted(entry_points(group=group), key=lambda entry: entry.name)
+    return [load(f"entry point {entry.name} of {group}", entry.value) for entry in found]

@@ -10,16 +10,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from answerbox.contracts import (
-    Document,
-    DocumentIn,
-    DocumentPage,
-    Job,
-    SearchMode,
-    Source,
-    Step,
-)
+from answerbox.contracts import Document, DocumentIn, DocumentPage, Job, SearchMode, Source, Step
 from answerbox.filters import Filter
+from answerbox.tools import ToolCall, ToolSpec
 from answerbox.traces import Trace
 
 Vector = list[float]
@@ -28,8 +21,17 @@ TextKind = Literal["query", "passage"]
 
 @dataclass(frozen=True)
 class Message:
-    role: Literal["system", "user", "assistant"]
+    """`tool_calls` are those that an assistant's message made; a message of a `tool` answers the one of its id."""
+
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+
+    @staticmethod
+    def from_wire(data: dict[str, Any]) -> Message:
+        calls = tuple(ToolCall(**call) for call in data.get("tool_calls", ()))
+        return Message(data["role"], data["content"], calls, data.get("tool_call_id"))
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class GenerationRequest:
     """What to generate. `max_tokens` counts new tokens; temperature 0 is greedy.
 
     The text ends before the first of the `stop` strings. Work is shared fairly between values of `user_id`. After
-    `timeout_s` seconds what there is is the answer; work that would not start before that is refused.
+    `timeout_s` seconds what there is is the answer; work that would not start before that is refused. `tools` are for
+    models whose `GeneratorInfo` says that they call tools; others take no notice.
     """
 
     request_id: str
@@ -49,14 +52,16 @@ class GenerationRequest:
     stop: tuple[str, ...] = ()
     user_id: str | None = None
     timeout_s: float | None = None
+    tools: tuple[ToolSpec, ...] = ()
 
     def to_wire(self) -> dict[str, Any]:
         return asdict(self)
 
     @staticmethod
     def from_wire(data: dict[str, Any]) -> GenerationRequest:
-        messages = tuple(Message(**message) for message in data["messages"])
-        return GenerationRequest(**{**data, "messages": messages, "stop": tuple(data["stop"])})
+        messages = tuple(Message.from_wire(message) for message in data["messages"])
+        tools = tuple(ToolSpec(**tool) for tool in data.get("tools", ()))
+        return GenerationRequest(**{**data, "messages": messages, "stop": tuple(data["stop"]), "tools": tools})
 
 
 @dataclass(frozen=True)
@@ -68,13 +73,21 @@ class Piece:
 
 @dataclass(frozen=True)
 class Finish:
-    """The last item of every generation that did not raise. Counts are in tokens of the model."""
+    """The last item of every generation that did not raise. Counts are in tokens of the model.
+
+    `tool_calls`: what the model wants done before it goes on; only of a request with `tools`.
+    """
 
     reason: Literal["stop", "length", "deadline", "cancelled"]
     prompt_tokens: int
     completion_tokens: int
     detail: dict[str, float] = field(default_factory=dict, compare=False)
     """What the engine tells of its work: `queue_ms`, `first_token_ms` (since it was asked), `batch` (rows, at most)."""
+    tool_calls: tuple[ToolCall, ...] = ()
+
+    @staticmethod
+    def from_wire(data: dict[str, Any]) -> Finish:
+        return Finish(**{**data, "tool_calls": tuple(ToolCall(**call) for call in data.get("tool_calls", ()))})
 
 
 @dataclass(frozen=True)
@@ -82,12 +95,14 @@ class GeneratorInfo:
     """`languages` are ISO 639-1 codes; empty means that the model speaks any.
 
     A `small` model gets sentences instead of passages, and its rag answers are checked before they are shown.
+    `tools`: whether it calls tools.
     """
 
     model: str
     context_tokens: int
     languages: tuple[str, ...] = ()
     small: bool = False
+    tools: bool = False
 
 
 @dataclass(frozen=True)

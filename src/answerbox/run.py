@@ -18,7 +18,9 @@ from typing import Any, Self, TypeVar
 
 from answerbox.adapters.data_folder import DataFolder
 from answerbox.adapters.generation.local_generator import LocalGenerator
+from answerbox.adapters.sqlite_sessions import SqliteSessions
 from answerbox.app import (
+    agent_pipeline,
     library,
     llm_pipeline,
     local_embedder,
@@ -26,9 +28,10 @@ from answerbox.app import (
     own_prompts,
     rag_pipeline,
     remote_generator,
+    session_store,
     tracer,
 )
-from answerbox.contracts import DocumentsRequest, LlmRequest, PipelineName, RagRequest
+from answerbox.contracts import AgentRequest, DocumentsRequest, LlmRequest, PipelineName, RagRequest
 from answerbox.documents.library import Library
 from answerbox.documents.manual import seed
 from answerbox.errors import AnswerboxError
@@ -62,6 +65,8 @@ class LocalAnswerbox:
         self._prompts: Prompts | None = None
         self._llm_pipeline: Pipeline[LlmRequest] | None = None
         self._rag_pipeline: Pipeline[RagRequest] | None = None
+        self._agent_pipeline: Pipeline[AgentRequest] | None = None
+        self._sessions: SqliteSessions | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, name="answerbox", daemon=True)
         self._thread.start()
 
@@ -78,6 +83,8 @@ class LocalAnswerbox:
         try:
             if pipeline == "llm":
                 return self._answered(self._llm(), validated(LlmRequest, request), context)
+            if pipeline == "agent":
+                return self._answered(self._agent(), validated(AgentRequest, request), context)
             return self._answered(self._rag(), validated(RagRequest, request), context)
         except AnswerboxError as exc:
             error = exc
@@ -107,6 +114,8 @@ class LocalAnswerbox:
             self._tracer.close()
         if self._library:
             self._wait(self._library.stop())
+        if self._sessions:
+            self._sessions.close()
         if self._folder:
             self._folder.release()
         if isinstance(self._generator, LocalGenerator):
@@ -144,6 +153,17 @@ class LocalAnswerbox:
                 retriever = Retriever(self._documents())
                 self._rag_pipeline = rag_pipeline(self._settings, self._model(), retriever, self._own_prompts())
         return self._rag_pipeline
+
+    def _agent(self) -> Pipeline[AgentRequest]:
+        with self._opening:
+            if self._agent_pipeline is None:
+                retriever = Retriever(self._documents())
+                assert self._folder
+                self._sessions = session_store(self._settings, self._folder)
+                self._agent_pipeline = agent_pipeline(
+                    self._settings, self._model(), retriever, self._own_prompts(), self._sessions
+                )
+        return self._agent_pipeline
 
     def _own_prompts(self) -> Prompts | None:
         if self._prompts is None and (found := own_prompts(self._settings)):

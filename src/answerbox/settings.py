@@ -39,6 +39,9 @@ class Settings(BaseSettings):
     llm_context_tokens: int = Field(
         8_192, ge=256, description="Window of the model there, in tokens, where the server does not tell."
     )
+    llm_tools: bool = Field(
+        True, description="Whether the model there calls tools; servers do not tell. Without, the agent searches first."
+    )
     llm_connect_timeout_s: float = Field(5.0, gt=0, le=60, description="Longest wait for a connection there, seconds.")
     llm_silence_timeout_s: float = Field(
         60.0, gt=0, le=500, description="Longest silence of that server while it answers, seconds."
@@ -63,6 +66,28 @@ class Settings(BaseSettings):
     )
     rag_pipeline: str = Field(
         "builtin", description="What answers /rag_query: `builtin`, or your own `module:run_model`."
+    )
+
+    agent_max_steps: int = Field(
+        6, ge=1, le=50, description="Turns of the agent's model in which it may call tools, at most."
+    )
+    agent_token_budget: int = Field(
+        24_000, ge=500, description="Tokens, read and made, after which the agent must answer with what it has."
+    )
+    tools: tuple[str, ...] = Field(
+        (), description='Functions of your own that the agent may call, as JSON: `["my_tools:weather"]`.'
+    )
+    allowed_tools: frozenset[str] = Field(
+        frozenset(), description="Names of tools with side effects that the agent may call all the same, as JSON."
+    )
+    tool_timeout_s: float = Field(
+        15.0, gt=0, le=300, description="Longest time of a tool that sets none itself, seconds."
+    )
+    session_s: float = Field(
+        86_400.0,
+        ge=1,
+        le=31_536_000,
+        description="A conversation is forgotten after so long without a question, seconds.",
     )
 
     env: Literal["development", "production"] = Field(

@@ -42,7 +42,8 @@ class RemoteGenerator:
     async def info(self) -> GeneratorInfo:
         if self._info is None:
             data = await self.probe()
-            self._info = GeneratorInfo(data["model"], data["context_tokens"], tuple(data["languages"]), data["small"])
+            names = ("model", "context_tokens", "small", "tools")
+            self._info = GeneratorInfo(languages=tuple(data["languages"]), **{name: data[name] for name in names})
         return self._info
 
     async def probe(self) -> dict[str, Any]:
@@ -184,7 +185,7 @@ def _item(data: dict[str, Any]) -> Item:
     if "piece" in data:
         return Piece(data["piece"])
     if "finish" in data:
-        return Finish(**data["finish"])
+        return Finish.from_wire(data["finish"])
     return from_wire(data["error"])
 
 

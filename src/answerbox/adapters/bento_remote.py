@@ -38,6 +38,7 @@ from answerbox.ports import (
     TextKind,
     Vectors,
 )
+from answerbox.sessions import SessionKey, Turn
 
 IN_FLIGHT = 64
 """Calls of one kind at a time; aiohttp gives a session 100 connections and makes the next call wait."""
@@ -172,6 +173,28 @@ class RemoteFeedback:
         """Once this returns, a crash does not lose it. Raises: IndexUnavailable."""
         async with self._places, in_time(self._timeout_s, IndexUnavailable):
             await call_service(self._service, "add_feedback", IndexUnavailable, feedback=asdict(feedback))
+
+
+class RemoteSessions:
+    """Conversations, in the service that keeps them. `timeout_s` bounds each call, in seconds."""
+
+    def __init__(self, service: Any, timeout_s: float) -> None:
+        self._service = service
+        self._timeout_s = timeout_s
+        self._places = asyncio.Semaphore(IN_FLIGHT)
+
+    async def turns(self, key: SessionKey) -> list[Turn]:
+        return [Turn(**turn) for turn in await self._do("session_turns", key=asdict(key))]
+
+    async def add(self, key: SessionKey, turn: Turn) -> None:
+        await self._do("add_session_turn", key=asdict(key), turn=asdict(turn))
+
+    async def delete(self, key: SessionKey) -> None:
+        await self._do("delete_session", key=asdict(key))
+
+    async def _do(self, method: str, **arguments: Any) -> Any:
+        async with self._places, in_time(self._timeout_s, IndexUnavailable):
+            return await call_service(self._service, method, IndexUnavailable, **arguments)
 
 
 def _vectors(rows: list[dict[str, Any]], took_ms: float) -> Vectors:

@@ -42,6 +42,10 @@ class DataFolder:
         return self.path / "feedback.sqlite3"
 
     @property
+    def sessions(self) -> Path:
+        return self.path / "sessions.sqlite3"
+
+    @property
     def uploads(self) -> Path:
         return self.path / "uploads"
 

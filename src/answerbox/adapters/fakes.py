@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from answerbox.adapters.generation.engine import EngineInfo, Made, Row
 from answerbox.ports import EmbedderInfo, GeneratorInfo, Message, TextKind, Vector, Vectors
 from answerbox.text import terms
+from answerbox.tools import ToolSpec
 
 FAKE_GENERATOR = GeneratorInfo(model="fake", context_tokens=8_000)
 DIMENSION = 64
@@ -32,7 +33,7 @@ class FakeTokenizer:
         self._words: dict[int, str] = {NEXT_MESSAGE: "", NOW_SPEAK: ""}
         self._free = itertools.count(2)
 
-    def prompt(self, messages: Sequence[Message]) -> list[int]:
+    def prompt(self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> list[int]:  # noqa: ARG002
         ids = [id_ for message in messages for id_ in (NEXT_MESSAGE, *map(self._number, message.content.split()))]
         return [*ids, NOW_SPEAK]
 

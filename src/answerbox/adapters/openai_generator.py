@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import httpx2
 import openai
 from openai.types.chat import ChatCompletionChunk
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from answerbox.adapters.generation.stop_strings import StopStrings
 from answerbox.adapters.openai_errors import (
@@ -28,6 +28,7 @@ from answerbox.adapters.openai_errors import (
     overloaded,
     translated,
 )
+from answerbox.adapters.openai_wire import CallPieces, Chunk, Models, ServedModel, TokenCounts, options
 from answerbox.breaker import Breaker
 from answerbox.errors import AnswerboxError, BadUpstream, DeadlineExceeded, GeneratorUnavailable
 from answerbox.ports import Finish, GenerationRequest, GeneratorInfo, Piece
@@ -52,46 +53,6 @@ LOGGED_CHARACTERS = 500
 HIDDEN = "***"
 
 
-class _Delta(BaseModel):
-    content: str | None = None
-
-
-class _Choice(BaseModel):
-    delta: _Delta | None = None
-    finish_reason: str | None = None
-
-
-class _Usage(BaseModel):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-
-
-class _Event(BaseModel):
-    """The part of a chunk that is used. The client does not check what it reads, so this does."""
-
-    choices: list[_Choice] | None = None
-    usage: _Usage | None = None
-
-
-class _Meta(BaseModel):
-    n_ctx_train: int | None = None
-
-
-class _Model(BaseModel):
-    id: str
-    max_model_len: int | None = None  # vLLM
-    context_length: int | None = None  # several hosted ones
-    meta: _Meta | None = None  # llama.cpp
-
-    @property
-    def window(self) -> int | None:
-        return self.max_model_len or self.context_length or (self.meta.n_ctx_train if self.meta else None)
-
-
-class _Models(BaseModel):
-    data: list[_Model] | None
-
-
 class OpenAIGenerator:
     """At most `concurrency` generations at a time; the next is refused. `close` it in the loop that used it."""
 
@@ -105,12 +66,15 @@ class OpenAIGenerator:
         connect_timeout_s: float,
         silence_timeout_s: float,
         concurrency: int,
+        tools: bool = False,
     ) -> None:
+        """`tools`: whether the model there calls tools; servers do not tell."""
         self._model = model
         self._api_key = (api_key or "").strip()
         self._context_tokens = context_tokens
         self._silence_timeout_s = silence_timeout_s
         self._concurrency = concurrency
+        self._tools = tools
         self._calls: set[_Call] = set()
         self._info: GeneratorInfo | None = None
         self._breaker = Breaker(counts=is_down)
@@ -180,7 +144,7 @@ class OpenAIGenerator:
         model = self._model or (await self._remembered()).model
         try:
             stream: _Stream = await self._client.chat.completions.create(
-                model=model, stream=True, stream_options={"include_usage": True}, **_options(request)
+                model=model, stream=True, stream_options={"include_usage": True}, **options(request)
             )
         except openai.NotFoundError:
             self._info = None  # another model may be served there by now
@@ -200,9 +164,9 @@ class OpenAIGenerator:
         if name is None:
             raise GeneratorUnavailable("The language model's server has no model.")
         window = models[names.index(name)].window if name in names else None
-        return GeneratorInfo(model=name, context_tokens=window or self._context_tokens)
+        return GeneratorInfo(name, window or self._context_tokens, tools=self._tools)
 
-    async def _listed(self) -> list[_Model]:
+    async def _listed(self) -> list[ServedModel]:
         try:
             answer = await self._client.models.with_raw_response.list(timeout=self._short)
         except openai.APIStatusError as exc:
@@ -210,7 +174,7 @@ class OpenAIGenerator:
                 return []
             raise
         try:
-            return _Models.model_validate_json(answer.content).data or []
+            return Models.model_validate_json(answer.content).data or []
         except ValidationError as exc:
             raise BadUpstream(NONSENSE) from exc
 
@@ -233,7 +197,8 @@ class OpenAIGenerator:
 
 def _repeated(request: GenerationRequest | None) -> list[str]:
     """How a server may repeat what it was asked; the longest first, for one may be a part of another."""
-    texts = {message.content for message in request.messages} if request else set()
+    messages = request.messages if request else ()
+    texts = {text for one in messages for text in (one.content, *(call.arguments for call in one.tool_calls))}
     forms = {form for text in texts if text for form in (text, repr(text)[1:-1], json.dumps(text)[1:-1])}
     return sorted(forms, key=len, reverse=True)
 
@@ -254,14 +219,16 @@ class _Call:
         self._waiting: asyncio.Timeout | None = None
         self._stream: _Stream | None = None
         self._tokens = 0
-        self._usage = _Usage()
+        self._usage = TokenCounts()
         self._text = StopStrings(request.stop)
+        self._calls = CallPieces()
 
     async def open(self, create: Callable[[], Awaitable[_Stream]]) -> str | None:
         """The first text, of a new stream."""
         await self.close()
         self._tokens = 0
         self._text = StopStrings(self.request.stop)
+        self._calls = CallPieces()
         self._stream = await self._within(create)
         return await self.read()
 
@@ -269,10 +236,10 @@ class _Call:
         """The next text; None where the server has ended the answer. Raises: `_Interrupted`, and the client's."""
         while (event := await self._event()) is not None:
             self._usage = event.usage or self._usage
-            choice = event.choices[0] if event.choices else _Choice()
-            text = self._shown(choice.delta.content or "") if choice.delta else ""
-            if choice.finish_reason:
-                self._over("length" if choice.finish_reason == "length" else "stop")
+            text = self._shown(event.text)
+            self._calls.add(event.calls)
+            if event.finish_reason:
+                self._over("length" if event.finish_reason == "length" else "stop")
             if text:
                 return text
         if self.reason is None:
@@ -301,8 +268,10 @@ class _Call:
 
     def finish(self) -> Finish:
         """Without the server's count an event with text is taken for a token."""
-        usage = self._usage
-        return Finish(self.reason or "stop", usage.prompt_tokens or 0, usage.completion_tokens or self._tokens)
+        usage, reason = self._usage, self.reason or "stop"
+        calls = self._calls.whole() if reason == "stop" else ()
+        tokens = usage.completion_tokens or self._tokens
+        return Finish(reason, usage.prompt_tokens or 0, tokens, tool_calls=calls)
 
     def _shown(self, text: str) -> str:
         """What of it is the answer: some servers send the stop string too, or know of none."""
@@ -320,7 +289,7 @@ class _Call:
             self.reason = reason
             self._ends = min(self._ends, self._loop.time() + TAIL_S)
 
-    async def _event(self) -> _Event | None:
+    async def _event(self) -> Chunk | None:
         """The next event, None at the end of the stream. After the last token nothing is a failure any more."""
         try:
             return await self._checked_event()
@@ -329,12 +298,12 @@ class _Call:
                 return None
             raise
 
-    async def _checked_event(self) -> _Event | None:
+    async def _checked_event(self) -> Chunk | None:
         stream = self._stream
         assert stream
         try:
             chunk = await self._within(lambda: anext(stream, None))
-            event = None if chunk is None else _Event.model_validate(chunk, from_attributes=True)
+            event = None if chunk is None else Chunk.model_validate(chunk, from_attributes=True)
         except ValueError as exc:  # not JSON, not UTF-8, not of this shape
             raise BadUpstream(NONSENSE) from exc
         if event and event.choices is None and event.usage is None:
@@ -373,21 +342,3 @@ class _Call:
     def _is_stream(self) -> bool:
         """Whether the answer at least says that it is a stream; a page of HTML reads as a stream without events."""
         return self._stream is not None and "event-stream" in self._stream.response.headers.get("content-type", "")
-
-
-def _options(request: GenerationRequest) -> dict[str, Any]:
-    """What is not asked for is left out: some servers refuse what they do not know."""
-    options: dict[str, Any] = {
-        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
-        "max_tokens": request.max_tokens,
-        "temperature": request.temperature,
-    }
-    if request.temperature > 0:
-        options["top_p"] = request.top_p
-    if request.seed is not None:
-        options["seed"] = request.seed
-    if request.stop:
-        options["stop"] = list(request.stop)
-    if request.user_id:
-        options["user"] = request.user_id
-    return options

@@ -6,11 +6,21 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Generic, Protocol, TypeVar
 
-from answerbox.contracts import DoneEvent, Event, LlmRequest, LlmResponse, RagMeta, RagResponse
+from answerbox.contracts import (
+    AgentRequest,
+    AgentResponse,
+    DoneEvent,
+    Event,
+    LlmRequest,
+    LlmResponse,
+    RagMeta,
+    RagResponse,
+)
 from answerbox.errors import InternalError
 from answerbox.pipelines.context import RequestContext
 from answerbox.traces import Trace
 
+Response = LlmResponse | RagResponse | AgentResponse
 RequestT = TypeVar("RequestT", bound=LlmRequest, contravariant=True)
 
 
@@ -20,7 +30,7 @@ class Pipeline(Protocol, Generic[RequestT]):
         ...
 
 
-async def answer(pipeline: Pipeline[RequestT], request: RequestT, context: RequestContext) -> LlmResponse | RagResponse:
+async def answer(pipeline: Pipeline[RequestT], request: RequestT, context: RequestContext) -> Response:
     """The response at the end of the pipeline's stream."""
     async with aclosing(pipeline.stream(request, context)) as events:
         async for event in events:
@@ -31,11 +41,11 @@ async def answer(pipeline: Pipeline[RequestT], request: RequestT, context: Reque
 
 def note_request(trace: Trace, request: LlmRequest) -> None:
     trace.user_id, trace.session_id = request.user_id, request.session_id
-    trace.root.kind = "chain"
+    trace.root.kind = "agent" if isinstance(request, AgentRequest) else "chain"
     trace.root.input = request.model_dump(include={"question", "context"}, exclude_none=True)
 
 
-def note_response(trace: Trace, response: LlmResponse | RagResponse) -> None:
+def note_response(trace: Trace, response: Response) -> None:
     meta, root = response.meta, trace.root
     root.output = response.answer
     root.detail = {"model": meta.model, "finish_reason": meta.finish_reason}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 from answerbox.contracts import Step
@@ -13,6 +14,9 @@ from answerbox.retrying import RetryBudget, retrying
 from answerbox.traces import Kind, Observation, Trace, trace_of
 
 T = TypeVar("T")
+
+_around: ContextVar[Observation | None] = ContextVar("around", default=None)
+"""The step that others are inside of."""
 
 
 class RequestContext:
@@ -51,10 +55,19 @@ class RequestContext:
     def step(self, name: str, kind: Kind = "span") -> Iterator[Observation]:
         """Records a step, also one that fails."""
         try:
-            with self.trace.step(name, kind) as step:
+            with self.trace.step(name, kind, _around.get()) as step:
                 yield step
         finally:
             self.steps.append(step.as_step())
+
+    @contextmanager
+    def inside(self, step: Observation) -> Iterator[None]:
+        """Steps of this task that begin in the block are inside of that one in the trace."""
+        token = _around.set(step)
+        try:
+            yield
+        finally:
+            _around.reset(token)
 
     def took(self, steps: Iterable[Step], within: Observation) -> None:
         """Records what a part says that it did within the step."""

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from answerbox.contracts import FinishReason, LlmRequest, Usage
 from answerbox.errors import DeadlineExceeded, GeneratorUnavailable
 from answerbox.pipelines.context import RequestContext
 from answerbox.ports import Finish, GenerationRequest, Generator, Message, Piece
+from answerbox.tools import ToolCall, ToolSpec
 from answerbox.traces import Observation
 
 GRACE_S = 0.5
@@ -26,10 +28,15 @@ class Generation:
     text: str = ""
     finish_reason: FinishReason = "stop"
     usage: Usage = field(default_factory=Usage)
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 def generation_request(
-    request: LlmRequest, context: RequestContext, messages: tuple[Message, ...], default_max_tokens: int
+    request: LlmRequest,
+    context: RequestContext,
+    messages: tuple[Message, ...],
+    default_max_tokens: int,
+    tools: tuple[ToolSpec, ...] = (),
 ) -> GenerationRequest:
     options = request.options
     return GenerationRequest(
@@ -42,6 +49,7 @@ def generation_request(
         stop=tuple(options.stop),
         user_id=request.user_id,
         timeout_s=context.deadline.remaining(),
+        tools=tools,
     )
 
 
@@ -68,6 +76,7 @@ async def generate(
                     if isinstance(item, Finish):
                         result.finish_reason = item.reason
                         result.usage = usage(item)
+                        result.tool_calls = item.tool_calls
                         step.detail = dict(item.detail)
                         return
                     step.first_token_ms = step.first_token_ms or context.elapsed_ms()
@@ -80,7 +89,7 @@ async def generate(
             raise
         finally:
             spent = result.usage
-            step.output = result.text
+            step.output = _said(result.text, result.tool_calls)
             step.usage = {"input": spent.prompt_tokens, "output": spent.completion_tokens, "total": spent.total_tokens}
 
 
@@ -106,13 +115,14 @@ async def _items(
 
 def _describe(step: Observation, model: str, request: GenerationRequest) -> None:
     step.model = model
-    step.input = [asdict(message) for message in request.messages]
+    step.input = [_shown(message) for message in request.messages]
     step.parameters = {
         "max_tokens": request.max_tokens,
         "temperature": request.temperature,
         "top_p": request.top_p,
         "seed": request.seed,
         "stop": list(request.stop),
+        **({"tools": [tool.name for tool in request.tools]} if request.tools else {}),
     }
 
 
@@ -121,6 +131,18 @@ def _estimate(result: Generation, step: Observation, request: GenerationRequest,
     prompt = sum(len(message.content) for message in request.messages) // CHARS_PER_TOKEN
     result.usage = Usage(prompt_tokens=prompt, completion_tokens=pieces, total_tokens=prompt + pieces)
     step.detail = {**step.detail, "estimated": True}
+
+
+def _shown(message: Message) -> dict[str, Any]:
+    """A message as a trace shows it."""
+    found: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        found["tool_calls"] = [asdict(call) for call in message.tool_calls]
+    return found
+
+
+def _said(text: str, calls: tuple[ToolCall, ...]) -> Any:
+    return {"content": text, "tool_calls": [asdict(call) for call in calls]} if calls else text
 
 
 def usage(finish: Finish) -> Usage:

@@ -1,5 +1,5 @@
-"""The routes that BentoML's POST-only methods cannot serve: documents, jobs, running requests, feedback, health,
-OpenAPI.
+"""The routes that BentoML's POST-only methods cannot serve: documents, jobs, running requests, sessions, feedback,
+health, OpenAPI.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from answerbox.service import exchange
 from answerbox.service.friendly import friendly
 from answerbox.service.openapi import openapi
 from answerbox.service.uploading import receive_files
+from answerbox.sessions import SessionKey
 from answerbox.traces import trace_id_of
 from answerbox.validation import invalid_request, validated, validated_json
 
@@ -102,6 +103,13 @@ async def cancel_request(_: Request) -> Response:
 
 
 @friendly
+async def delete_session(request: Request) -> Response:
+    session_id = validated(_Session, {"session_id": _path_value("session_id")}).session_id
+    await _within_deadline(_service().sessions.delete(SessionKey(session_id, _user(request))))
+    return Response(status_code=204)
+
+
+@friendly
 async def health(_: Request) -> Response:
     return _json(await _service().health.report())
 
@@ -111,7 +119,7 @@ async def docs_json(_: Request) -> Response:
 
 
 async def home(_: Request) -> Response:
-    paths = {"health": "/health", "openapi": "/docs.json", "ask": "POST /llm_query, /rag_query"}
+    paths = {"health": "/health", "openapi": "/docs.json", "ask": "POST /llm_query, /rag_query, /agent_query"}
     return JSONResponse({"name": "Answerbox", "version": __version__, **paths})
 
 
@@ -130,6 +138,7 @@ documents_app = Starlette(
         Route("/reindex", reindex, methods=["POST"]),
         Route("/feedback", give_feedback, methods=["POST"]),
         Route("/requests/{request_id}", cancel_request, methods=["DELETE"]),
+        Route("/sessions/{session_id}", delete_session, methods=["DELETE"]),
     ]
 )
 
@@ -161,6 +170,10 @@ def _user(request: Request, *others: str) -> str | None:
 
 class _Page(Contract):
     limit: int = Field(50, ge=1, le=MAX_PAGE)
+
+
+class _Session(Contract):
+    session_id: Identifier
 
 
 class _Reader(Contract):

@@ -108,7 +108,7 @@ ADVICE: dict[type[AnswerboxError], Advice] = {
     ),
     errors.NotFound: Advice(
         "What the request names does not exist. The service answers with one of the closer codes: "
-        "`route_not_found`, `document_not_found`, `job_not_found`, `request_not_found`.",
+        "`route_not_found`, `document_not_found`, `job_not_found`, `session_not_found`, `request_not_found`.",
         "Treat it like these: look at the path and the id.",
     ),
     errors.RouteNotFound: Advice(
@@ -124,6 +124,11 @@ ADVICE: dict[type[AnswerboxError], Advice] = {
     errors.JobNotFound: Advice(
         f"There is no job of this id. A job that has ended is kept for at least {KEPT_DAYS} days.",
         "Take the `job_id` from the answer to `POST /documents` or `POST /reindex`.",
+    ),
+    errors.SessionNotFound: Advice(
+        "There is no conversation of this `session_id` that belongs to this user. It may have expired, after "
+        f"{_seconds('session_s')} without a question.",
+        "Nothing is left to delete. Give the `user_id` with which the questions were asked, if there was one.",
     ),
     errors.RequestNotFound: Advice(
         "No answer is being generated for the request that `DELETE /requests/{request_id}` names: it has ended, it "

@@ -12,9 +12,17 @@ import bentoml
 
 from answerbox import logs
 from answerbox.adapters.bento_generator import RemoteGenerator
-from answerbox.adapters.bento_remote import RemoteDocumentStore, RemoteEmbedder, RemoteFeedback, RemoteReranker
-from answerbox.app import llm_pipeline, own_prompts, rag_pipeline, remote_generator
+from answerbox.adapters.bento_remote import (
+    RemoteDocumentStore,
+    RemoteEmbedder,
+    RemoteFeedback,
+    RemoteReranker,
+    RemoteSessions,
+)
+from answerbox.app import agent_pipeline, llm_pipeline, own_prompts, rag_pipeline, remote_generator
 from answerbox.contracts import (
+    AgentRequest,
+    AgentResponse,
     DoneEvent,
     Event,
     LlmRequest,
@@ -25,7 +33,7 @@ from answerbox.contracts import (
     SearchResponse,
 )
 from answerbox.keys import required
-from answerbox.pipelines.base import Pipeline, answer, note_request, note_response
+from answerbox.pipelines.base import Pipeline, Response, answer, note_request, note_response
 from answerbox.pipelines.context import RequestContext
 from answerbox.pipelines.retrieval import Retriever
 from answerbox.service import exchange
@@ -72,6 +80,8 @@ class Answerbox:
         self.prompts = own_prompts(settings)
         self.llm = llm_pipeline(settings, generator, self.prompts)
         self.rag = rag_pipeline(settings, generator, self.retriever, self.prompts)
+        self.sessions = RemoteSessions(self.index, settings.index_timeout_s)
+        self.agent = agent_pipeline(settings, generator, self.retriever, self.prompts, self.sessions)
         self.health = HealthMonitor(
             probes={"generator": generator.probe, "embedder": embedder.probe, "index": self.store.probe},
             models={"generator": settings.llm_model or settings.generator_model, "embedder": settings.embedder_model},
@@ -125,6 +135,16 @@ class Answerbox:
     async def rag_query_stream(self, request: RagRequest, /) -> AsyncGenerator[str, None]:
         return await _stream(self.rag, request)  # type: ignore[no-any-return]
 
+    @bentoml.api(route="/agent_query")
+    @friendly
+    async def agent_query(self, request: AgentRequest, /) -> AgentResponse:
+        return await _answer(self.agent, request)  # type: ignore[no-any-return]
+
+    @bentoml.api(route="/agent_query/stream")
+    @friendly
+    async def agent_query_stream(self, request: AgentRequest, /) -> AsyncGenerator[str, None]:
+        return await _stream(self.agent, request)  # type: ignore[no-any-return]
+
     @bentoml.api(route="/search")
     @friendly
     async def search(self, request: SearchRequest, /) -> SearchResponse:
@@ -173,6 +193,6 @@ def _spoken_for(request: LlmRequest) -> LlmRequest:
     return spoken
 
 
-def _note(response: LlmResponse | RagResponse, this: exchange.Exchange) -> None:
+def _note(response: Response, this: exchange.Exchange) -> None:
     this.tokens = response.meta.usage.total_tokens
     note_response(this.trace, response)

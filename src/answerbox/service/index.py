@@ -15,17 +15,20 @@ import bentoml
 from answerbox import logs
 from answerbox.adapters.bento_remote import RemoteEmbedder
 from answerbox.adapters.data_folder import DataFolder
-from answerbox.app import feedback_desk, library
+from answerbox.adapters.sqlite_sessions import SqliteSessions
+from answerbox.app import feedback_desk, library, session_store
 from answerbox.contracts import DocumentIn
 from answerbox.documents.library import Library
 from answerbox.documents.manual import seed
-from answerbox.errors import AnswerboxError, EmbedderUnavailable, IndexUnavailable, NotReady, SetupError, StorageFull
+from answerbox.errors import AnswerboxError, EmbedderUnavailable, IndexUnavailable, NotReady, StorageFull
 from answerbox.feedback import Feedback, FeedbackDesk
 from answerbox.ports import FileIn, SearchQuery
 from answerbox.service.envelope import INNER, enveloped
 from answerbox.service.inference import Embedder
+from answerbox.service.late import Late
 from answerbox.service.pinned import pinned
 from answerbox.service.reporting import SLOWER_S, index_figures, process_figures, report_every
+from answerbox.sessions import SessionKey, Turn
 from answerbox.settings import load_settings
 
 log = logging.getLogger(__name__)
@@ -45,8 +48,8 @@ class Index:
         sys.setswitchinterval(SWITCH_S)
         self._folder = DataFolder(settings.data_dir)
         self._library: Library | None = None
-        self._feedback: FeedbackDesk | None = None
-        self._desk_opens = asyncio.Lock()
+        self._feedback = Late("Feedback", self._open_desk)
+        self._sessions = Late("Conversations", self._open_sessions)
         self._opening: asyncio.Task[None] | None = None
         self._failure: IndexUnavailable | None = None
         self._reporting: asyncio.Task[None] | None = None
@@ -54,7 +57,8 @@ class Index:
     @bentoml.on_startup
     async def open(self) -> None:
         self._opening = asyncio.create_task(self._open())
-        await self._try_feedback()
+        await self._feedback.try_now()
+        await self._sessions.try_now()
         documents = index_figures(lambda: self._library, self._folder)
         self._reporting = report_every(SLOWER_S, process_figures("Index"), documents)
 
@@ -65,8 +69,10 @@ class Index:
                 task.cancel()
         if self._library:
             await self._library.stop()
-        if self._feedback:
-            await self._feedback.stop()
+        if self._feedback.found:
+            await self._feedback.found.stop()
+        if self._sessions.found:
+            await asyncio.to_thread(self._sessions.found.close)
         self._folder.release()
 
     @bentoml.api
@@ -117,6 +123,18 @@ class Index:
     async def add_feedback(self, feedback: dict[str, Any]) -> dict[str, Any]:
         return await self._add_feedback(feedback)
 
+    @bentoml.api
+    async def session_turns(self, key: dict[str, Any]) -> dict[str, Any]:
+        return await self._session_turns(key)
+
+    @bentoml.api
+    async def add_session_turn(self, key: dict[str, Any], turn: dict[str, Any]) -> dict[str, Any]:
+        return await self._add_session_turn(key, turn)
+
+    @bentoml.api
+    async def delete_session(self, key: dict[str, Any]) -> dict[str, Any]:
+        return await self._delete_session(key)
+
     async def _open(self) -> None:
         """Waits for the embedder, for the vectors depend on its model, and for room on the disk."""
         embedder = RemoteEmbedder(self.embedder)
@@ -151,20 +169,13 @@ class Index:
             raise
         return opened
 
-    async def _try_feedback(self) -> None:
-        try:
-            await self._desk()
-        except Exception as exc:  # the documents can do without it
-            log.error("feedback cannot be taken: %s", exc, exc_info=not isinstance(exc, AnswerboxError))
+    async def _open_desk(self) -> FeedbackDesk:
+        desk = await asyncio.to_thread(feedback_desk, settings, self._folder)
+        desk.start()
+        return desk
 
-    async def _desk(self) -> FeedbackDesk:
-        """Opened when it is first needed, and tried again: a disk may have been full."""
-        async with self._desk_opens:
-            if self._feedback is None:
-                desk = await asyncio.to_thread(feedback_desk, settings, self._folder)
-                desk.start()
-                self._feedback = desk
-            return self._feedback
+    async def _open_sessions(self) -> SqliteSessions:
+        return await asyncio.to_thread(session_store, settings, self._folder)
 
     def _ready(self) -> Library:
         if self._library is None and self._failure:
@@ -227,9 +238,20 @@ class Index:
 
     @enveloped
     async def _add_feedback(self, feedback: dict[str, Any]) -> None:
-        try:
-            desk = await self._desk()
-        except SetupError as exc:
-            log.error("feedback cannot be taken: %s", exc)
-            raise IndexUnavailable("Feedback cannot be kept; the service's log says why.") from exc
+        desk = await self._feedback.get()
         await desk.add(Feedback(**feedback))
+
+    @enveloped
+    async def _session_turns(self, key: dict[str, Any]) -> list[dict[str, Any]]:
+        sessions = await self._sessions.get()
+        return [asdict(turn) for turn in await sessions.turns(SessionKey(**key))]
+
+    @enveloped
+    async def _add_session_turn(self, key: dict[str, Any], turn: dict[str, Any]) -> None:
+        sessions = await self._sessions.get()
+        await sessions.add(SessionKey(**key), Turn(**turn))
+
+    @enveloped
+    async def _delete_session(self, key: dict[str, Any]) -> None:
+        sessions = await self._sessions.get()
+        await sessions.delete(SessionKey(**key))

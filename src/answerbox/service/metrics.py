@@ -29,10 +29,20 @@ from answerbox.traces import Observation, Trace
 OTHER = "other"
 UNKNOWN = "unknown"
 CLIENT_GONE = "client_gone"
-PIPELINES = {"llm_query": "llm", "rag_query": "rag", "search": "search"}
+PIPELINES = {"llm_query": "llm", "rag_query": "rag", "agent_query": "agent", "search": "search"}
 NO_PIPELINE = "none"
-STEPS = frozenset({"search", "words", "embed", "vectors", "rank", "rerank", "generate"})
-DEGRADED_PARTS = ("vectors", "reranker", "passages_dropped", "model_does_not_speak")
+STEPS = frozenset({"search", "words", "embed", "vectors", "rank", "rerank", "generate", "tool"})
+DEGRADED_PARTS = (
+    "vectors",
+    "reranker",
+    "passages_dropped",
+    "model_does_not_speak",
+    "tool_calling",
+    "search",
+    "session",
+    "history_dropped",
+    "results_shortened",
+)
 PARTS: dict[str, type[Unavailable]] = {
     "generator": GeneratorUnavailable,
     "embedder": EmbedderUnavailable,
@@ -93,7 +103,7 @@ BATCH_ROWS = Histogram(
 DEGRADED = Counter(
     "answerbox_degraded_total", "Answers without something that they should have had.", ["pipeline", "part"]
 )
-GROUNDINGS = Counter("answerbox_groundings_total", "Answers of `/rag_query`, by how they were made.", ["mode"])
+GROUNDINGS = Counter("answerbox_groundings_total", "Answers from documents, by how they were made.", ["mode"])
 
 # Edges between the parts: set in whatever process has them.
 RETRIES = Counter("answerbox_retries_total", "Calls that were made again, by the failure before.", ["code"])

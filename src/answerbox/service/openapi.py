@@ -21,6 +21,7 @@ REF = "#/components/schemas/{model}"
 REQUESTS: list[type[BaseModel]] = [
     contracts.LlmRequest,
     contracts.RagRequest,
+    contracts.AgentRequest,
     contracts.SearchRequest,
     contracts.DocumentsRequest,
     contracts.FeedbackRequest,
@@ -28,6 +29,7 @@ REQUESTS: list[type[BaseModel]] = [
 RESPONSES: list[type[BaseModel]] = [
     contracts.LlmResponse,
     contracts.RagResponse,
+    contracts.AgentResponse,
     contracts.SearchResponse,
     contracts.FeedbackResponse,
     contracts.Job,
@@ -37,6 +39,8 @@ RESPONSES: list[type[BaseModel]] = [
     contracts.Problem,
     contracts.MetaEvent,
     contracts.StepEvent,
+    contracts.ToolCallEvent,
+    contracts.ToolResultEvent,
     contracts.TokenEvent,
     contracts.CorrectionEvent,
     contracts.CitationEvent,
@@ -47,7 +51,7 @@ PROBLEMS: dict[int, str] = {
     400: "The body is not JSON.",
     401: "The request has no API key that is known.",
     403: "The key does not have the scope, or speaks for another user.",
-    404: "There is no such document, job or request.",
+    404: "There is no such document, job, session or request.",
     409: "The job has ended, or the idempotency key was used for another request.",
     408: "The body did not come in time.",
     413: "The body is too long.",
@@ -63,6 +67,7 @@ PROBLEMS: dict[int, str] = {
 EXAMPLES: dict[str, Any] = {
     "LlmRequest": {"question": "What is the capital of France?", "user_id": "ada"},
     "RagRequest": {"question": "How do I add my own documents?", "top_k": 3},
+    "AgentRequest": {"question": "How much is 15 % of the delivery price?", "session_id": "ada-1", "max_steps": 4},
     "SearchRequest": {"query": "add documents", "top_k": 5},
     "FeedbackRequest": {"request_id": "order-4711-a", "score": 1, "comment": "Just what I needed."},
     "DocumentsRequest": {"documents": [{"id": "faq-1", "title": "FAQ", "text": "We open at nine."}]},
@@ -82,7 +87,7 @@ TIMEOUT = {
     "schema": {"type": "number", "minimum": SHORTEST_S, "maximum": 500},
 }
 KEY = {"type": "string", "pattern": "^[!-~]{1,128}$"}
-NAMES = ["meta", "step", "token", "correction", "citation", "done", "error"]
+NAMES = ["meta", "step", "tool_call", "tool_result", "token", "correction", "citation", "done", "error"]
 EVENT = {
     "type": "object",
     "required": ["event", "data"],
@@ -94,7 +99,8 @@ EVENT = {
 """One of the stream's events; OpenAPI 3.1 has no way to say that there are many."""
 EVENTS = (
     "Server-sent events. Each has a name (`event:`) and JSON (`data:`): `meta` (MetaEvent), `step` (StepEvent), "
-    "`token` (TokenEvent), `correction` (CorrectionEvent: the answer in place of the tokens), `citation` "
+    "`tool_call` and `tool_result` of the agent (ToolCallEvent, ToolResultEvent), "
+    "`token` (TokenEvent), `correction` (CorrectionEvent: the answer in place of the tokens so far), `citation` "
     "(CitationEvent), and last either `done` (DoneEvent) or `error` "
     "(ErrorEvent); the JSON is the schema's object without its field `event`. "
     "A line that starts with `:` is a heartbeat."
@@ -129,6 +135,15 @@ def _paths() -> dict[str, Any]:
     ]
     job = [{"name": "job_id", "in": "path", "required": True, "schema": {"type": "string"}}]
     request = [{"name": "request_id", "in": "path", "required": True, "schema": {"type": "string"}}]
+    session: list[dict[str, Any]] = [
+        {
+            "name": "session_id",
+            "in": "path",
+            "required": True,
+            "schema": TypeAdapter(contracts.Identifier).json_schema(),
+        },
+        {**user, "description": "Whose conversation; without it, one that is nobody's."},
+    ]
     page = [
         {
             "name": "limit",
@@ -143,6 +158,8 @@ def _paths() -> dict[str, Any]:
         "/llm_query/stream": {"post": _stream("Ask the language model, as a stream", "LlmRequest")},
         "/rag_query": {"post": _post("Ask the documents", "RagRequest", {200: "RagResponse"})},
         "/rag_query/stream": {"post": _stream("Ask the documents, as a stream", "RagRequest")},
+        "/agent_query": {"post": _post("Ask the agent", "AgentRequest", {200: "AgentResponse"})},
+        "/agent_query/stream": {"post": _stream("Ask the agent, as a stream", "AgentRequest")},
         "/search": {"post": _post("Find passages", "SearchRequest", {200: "SearchResponse"})},
         "/feedback": {"post": _post("Say how good an answer was", "FeedbackRequest", {202: "FeedbackResponse"})},
         "/documents": {
@@ -162,6 +179,9 @@ def _paths() -> dict[str, Any]:
         },
         "/requests/{request_id}": {
             "delete": _operation("End a generation; its answer is what there is", {204: None}, (404, *PARTS), request),
+        },
+        "/sessions/{session_id}": {
+            "delete": _operation("Forget a conversation of the agent", {204: None}, (404, *WRITES), session),
         },
         "/health": {"get": _operation("How the service and its parts are", {200: "Health"}, (500,))},
         "/livez": {"get": _operation("The process lives", {200: None}, (500,))},

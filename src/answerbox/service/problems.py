@@ -34,6 +34,7 @@ STATUS: dict[type[AnswerboxError], int] = {
     errors.RouteNotFound: 404,
     errors.DocumentNotFound: 404,
     errors.JobNotFound: 404,
+    errors.SessionNotFound: 404,
     errors.RequestNotFound: 404,
     errors.MethodNotAllowed: 405,
     errors.Conflict: 409,

@@ -1,7 +1,7 @@
 """Server-sent events: a pipeline's stream on the wire (WHATWG HTML, section "Server-sent events").
 
-Every stream ends in `done` or `error`. Nothing is sent before the first piece of text, so that early failures
-still get their own status; but no longer than one heartbeat, so that proxies see life.
+Every stream ends in `done` or `error`. Nothing is sent before the first piece of text or the first call of a tool, so
+that early failures still get their own status; but no longer than one heartbeat, so that proxies see life.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from starlette.responses import StreamingResponse
 
-from answerbox.contracts import DoneEvent, ErrorEvent, Event, TokenEvent
+from answerbox.contracts import DoneEvent, ErrorEvent, Event, TokenEvent, ToolCallEvent
 from answerbox.errors import AnswerboxError, InternalError
 from answerbox.service import problems
 from answerbox.service.exchange import Exchange
@@ -68,7 +68,7 @@ async def _pump(events: AsyncGenerator[Event, None], items: asyncio.Queue[Item],
 
 
 async def _until_text(items: asyncio.Queue[Item], limit_s: float) -> list[Item]:
-    """The events up to the first with text, or as many as there are after `limit_s`."""
+    """The events up to the first with text or the agent's first deed, or as many as there are after `limit_s`."""
     held: list[Item] = []
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(limit_s):
@@ -77,7 +77,7 @@ async def _until_text(items: asyncio.Queue[Item], limit_s: float) -> list[Item]:
                 if isinstance(item, AnswerboxError):
                     raise item
                 held.append(item)
-                if isinstance(item, TokenEvent | DoneEvent):
+                if isinstance(item, TokenEvent | ToolCallEvent | DoneEvent):
                     break
     return held
 

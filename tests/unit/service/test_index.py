@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +10,7 @@ import pytest
 from answerbox.adapters.data_folder import DataFolder
 from answerbox.errors import StorageFull
 from answerbox.service import index
+from answerbox.service.late import Late
 
 
 class FullAtFirst:
@@ -48,13 +48,14 @@ async def test_documents_are_opened_once_there_is_room(tmp_path: Path, monkeypat
 async def test_feedback_is_taken_once_its_file_can_be_opened(tmp_path: Path) -> None:
     inner: Any = cast(Any, index.Index).inner
     service = inner.__new__(inner)
-    service._folder, service._feedback, service._desk_opens = DataFolder(tmp_path), None, asyncio.Lock()
+    service._folder = DataFolder(tmp_path)
+    service._feedback = Late("Feedback", service._open_desk)
     in_the_way = service._folder.feedback
     in_the_way.mkdir()
     word = {"trace_id": "1" * 32, "score": 1.0, "comment": None, "user_id": None}
-    await service._try_feedback()
+    await service._feedback.try_now()
     assert "error" in await service._add_feedback(word)
     in_the_way.rmdir()
     assert await service._add_feedback(word) == {"result": None}
-    await service._feedback.stop()
+    await service._feedback.found.stop()
     service._folder.release()

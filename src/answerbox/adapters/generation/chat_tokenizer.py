@@ -9,6 +9,7 @@ in two pieces, so that no token of control comes of it, whoever wrote the messag
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
@@ -22,12 +23,16 @@ from tokenizers import Encoding, Tokenizer
 
 from answerbox.errors import SetupError
 from answerbox.ports import Message
+from answerbox.tools import ToolSpec
 
 PLAIN_TEMPLATE = (
     "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"
     "{% if add_generation_prompt %}assistant:{% endif %}"
 )
 """For a model that was never taught a chat."""
+
+TOOLS = re.compile(r"{%-?\s*(?:el)?if\b[^%]*\btools\b|\bin tools\b")
+"""Of a template that takes tools."""
 
 CUT = "\ud800"
 """Half of a pair of surrogates, which stands in no text by itself."""
@@ -51,22 +56,34 @@ class ChatTokenizer:
         self._config = _json(folder / "tokenizer_config.json")
         source = _template(folder, self._config)
         self._template = self._compiled(source)
+        with_tools = _template(folder, self._config, "tool_use")
+        self._with_tools = self._compiled(with_tools)
+        self.calls_tools = bool(TOOLS.search(with_tools))
         self._control = {
             id_
             for id_, token in self._tokenizer.get_added_tokens_decoder().items()
-            if len(token.content) > 1 and (token.special or token.content in source)
+            if len(token.content) > 1 and (token.special or token.content in source + with_tools)
         }
         self.ends = frozenset(self._end_tokens(folder))
 
-    def prompt(self, messages: Sequence[Message]) -> list[int]:
+    def prompt(self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> list[int]:
         """The ids of the conversation, up to where the model speaks."""
-        chat = [{"role": message.role, "content": self._cut(message.content)} for message in messages]
-        text = self._template.render(
-            messages=chat,
+        template = self._with_tools if tools else self._template
+        text = template.render(
+            messages=[self._harmless(told(message)) for message in messages],
             add_generation_prompt=True,
+            **({"tools": [self._harmless(described(tool)) for tool in tools]} if tools else {}),
             **{name: _text(self._config.get(name)) for name in ("bos_token", "eos_token", "unk_token", "pad_token")},
         )
         return [id_ for piece in text.split(CUT) for id_ in self._encoded(piece).ids]
+
+    def _harmless(self, value: Any) -> Any:
+        """The same, with every text in it cut."""
+        if isinstance(value, str):
+            return self._cut(value)
+        if isinstance(value, dict):
+            return {self._cut(str(key)): self._harmless(each) for key, each in value.items()}
+        return [self._harmless(each) for each in value] if isinstance(value, list) else value
 
     def _cut(self, content: str) -> str:
         """The content with `CUT` inside each text that would be a token of control."""
@@ -111,14 +128,32 @@ class ChatTokenizer:
             raise SetupError(f"The model's chat template cannot be read: {exc}") from exc
 
 
-def _template(folder: Path, config: dict[str, Any]) -> str:
+def told(message: Message) -> dict[str, Any]:
+    """A message as chat templates know it: the arguments of calls are objects there."""
+    found: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        found["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.parsed() or {}}}
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id is not None:
+        found["tool_call_id"] = message.tool_call_id
+    return found
+
+
+def described(tool: ToolSpec) -> dict[str, Any]:
+    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return {"type": "function", "function": function}
+
+
+def _template(folder: Path, config: dict[str, Any], name: str = "default") -> str:
     file = folder / "chat_template.jinja"
     if file.exists():
         return file.read_text(encoding="utf-8")
     found = config.get("chat_template") or PLAIN_TEMPLATE
     if isinstance(found, list):  # several, by name
         named = {entry["name"]: entry["template"] for entry in found}
-        found = named.get("default", next(iter(named.values())))
+        found = named.get(name, named.get("default", next(iter(named.values()))))
     return str(found)
 
 

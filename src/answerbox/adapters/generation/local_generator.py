@@ -19,10 +19,12 @@ from typing import Any, Protocol
 from answerbox.adapters.generation.batch import Batch
 from answerbox.adapters.generation.engine import EngineSpec, Failed, Made, Ready
 from answerbox.adapters.generation.process import EngineGone, EngineProcess
+from answerbox.adapters.generation.tool_text import with_tool_calls
 from answerbox.adapters.generation.waiting_line import WaitingLine
 from answerbox.adapters.generation.work import AnswerText, Listener, Post, Reason, Work
 from answerbox.errors import AnswerboxError, DeadlineExceeded, GeneratorUnavailable, PromptTooLong
 from answerbox.ports import Finish, GenerationRequest, GeneratorInfo, Message, Piece
+from answerbox.tools import ToolSpec
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +38,7 @@ FAILED = "The language model failed on this request."
 class Tokenizer(Protocol):
     ends: frozenset[int]
 
-    def prompt(self, messages: tuple[Message, ...]) -> list[int]: ...
+    def prompt(self, messages: tuple[Message, ...], tools: tuple[ToolSpec, ...] = ()) -> list[int]: ...
     def decode(self, ids: Any) -> str: ...
 
 
@@ -103,7 +105,12 @@ class LocalGenerator:
                 "tokens_per_second": self._line.rate.value,
             }
 
-    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Piece | Finish, None]:
+    def generate(self, request: GenerationRequest) -> AsyncGenerator[Piece | Finish, None]:
+        items = self._items(request)
+        calls = request.tools or any(message.tool_calls for message in request.messages)
+        return with_tool_calls(items) if calls else items
+
+    async def _items(self, request: GenerationRequest) -> AsyncGenerator[Piece | Finish, None]:
         self._check_alive()
         with self._lock:  # before any work is spent on it
             self._line.check(request.user_id or "", 1, request.timeout_s)
@@ -144,7 +151,7 @@ class LocalGenerator:
 
     async def _work(self, request: GenerationRequest) -> Work:
         began = time.monotonic()
-        prompt = await asyncio.to_thread(self._tokenizer.prompt, request.messages)
+        prompt = await asyncio.to_thread(self._tokenizer.prompt, request.messages, request.tools)
         window = min(self._info.context_tokens, self._batch.info.tokens)
         if len(prompt) >= window:
             raise PromptTooLong(

@@ -1,0 +1,46 @@
+"""What several parts of the contract share: bounds, names, and the class that all of them are made of."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+
+from answerbox.filters import parsed
+
+MAX_QUESTION_CHARS = 8_000
+MAX_CONTEXT_CHARS = 64_000
+MAX_COMMENT_CHARS = 2_000
+MAX_DOCUMENT_CHARS = 2_000_000
+MAX_DOCUMENTS = 1_000
+
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\w.@:+~-]+$")]
+DocumentId = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
+"""Anything printable. In a path it is percent-encoded."""
+
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})?$")]
+StopString = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+Scalar = Annotated[str, StringConstraints(max_length=1_000)] | bool | int | float
+
+
+def _small(mapping: dict[str, Any]) -> dict[str, Any]:
+    if len(mapping) > 32:
+        raise ValueError("at most 32 keys")
+    if any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in mapping.values()):
+        raise ValueError("whole numbers are of 64 bits")
+    return mapping
+
+
+def _is_filter(raw: dict[str, Any]) -> dict[str, Any]:
+    parsed(raw)
+    return raw
+
+
+Metadata = Annotated[dict[Key, Scalar], AfterValidator(_small)]
+Filter = Annotated[dict[str, Any], AfterValidator(_is_filter)]
+"""See `filters.py`."""
+
+
+class Contract(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)

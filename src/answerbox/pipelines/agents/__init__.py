@@ -1,0 +1,1 @@
+"""What the agent is made of: its tools, how they are called, and its turns."""

@@ -1,0 +1,87 @@
+"""Tools that a language model may call: how they look to it, and how a function of the operator's own becomes one.
+
+from answerbox.tools import tool
+
+@tool(side_effects=True, timeout_s=5)
+async def open_ticket(title: str, urgent: bool = False) -> str:
+    \"\"\"Opens a ticket for the support team.\"\"\"
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+MARK = "__answerbox_tool__"
+
+
+@dataclass(frozen=True)
+class ToolSpec:
+    """What a model is told of a tool; `parameters` is a JSON schema of an object."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """What a model asks for. `arguments` is its text, which need not be JSON, nor fit the schema."""
+
+    id: str
+    name: str
+    arguments: str
+
+    def parsed(self) -> dict[str, Any] | None:
+        """The arguments, None where they are no JSON object."""
+        try:
+            found = json.loads(self.arguments or "{}")
+        except (ValueError, RecursionError):
+            return None
+        return found if isinstance(found, dict) else None
+
+
+class ToolError(Exception):
+    """Why a tool gives no result, in words for the model. It may be shown to a caller too."""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """`call` gets arguments as the model gave them, and raises `ToolError` where they do not fit.
+
+    `timeout_s`: longest time of a call, seconds; None is the service's own bound.
+    """
+
+    spec: ToolSpec
+    call: Callable[[dict[str, Any]], Awaitable[str]]
+    side_effects: bool = False
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Marked:
+    """What `tool` has written on a function."""
+
+    name: str | None = None
+    side_effects: bool = False
+    timeout_s: float | None = None
+
+
+def tool(
+    *, name: str | None = None, side_effects: bool = False, timeout_s: float | None = None
+) -> Callable[[FunctionT], FunctionT]:
+    """Marks a function. One with side effects is called only where `ANSWERBOX_ALLOWED_TOOLS` names it."""
+
+    def marked(function: FunctionT) -> FunctionT:
+        setattr(function, MARK, Marked(name, side_effects, timeout_s))
+        return function
+
+    return marked
+
+
+def mark_of(function: Callable[..., Any]) -> Marked:
+    found = getattr(function, MARK, None)
+    return found if isinstance(found, Marked) else Marked()
