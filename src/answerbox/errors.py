@@ -14,7 +14,8 @@ AnswerboxError
 │   ├── RouteNotFound
 │   ├── DocumentNotFound
 │   ├── JobNotFound
-│   └── RequestNotFound       it has ended, or there never was one of that id
+│   ├── RequestNotFound       it has ended, or there never was one of that id
+│   └── ModelNotFound         no model of that name is served
 ├── MethodNotAllowed
 ├── Conflict                  the state does not allow it (a job that has ended cannot be cancelled)
 ├── Unavailable               a part is down or busy; the same request may succeed later
@@ -142,6 +143,10 @@ class JobNotFound(NotFound):
 
 class RequestNotFound(NotFound):
     code = "request_not_found"
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
 
 
 class MethodNotAllowed(AnswerboxError):

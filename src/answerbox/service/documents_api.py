@@ -21,6 +21,7 @@ from answerbox.feedback import Feedback
 from answerbox.pipelines.deadline import Deadline
 from answerbox.service import exchange
 from answerbox.service.friendly import friendly
+from answerbox.service.openai_door import OPENAI_ROUTES
 from answerbox.service.openapi import openapi
 from answerbox.service.uploading import receive_files
 from answerbox.traces import trace_id_of
@@ -130,6 +131,7 @@ documents_app = Starlette(
         Route("/reindex", reindex, methods=["POST"]),
         Route("/feedback", give_feedback, methods=["POST"]),
         Route("/requests/{request_id}", cancel_request, methods=["DELETE"]),
+        *OPENAI_ROUTES,
     ]
 )
 

@@ -175,7 +175,7 @@ STARTED = Gauge(
 def observe_request(trace: Trace, route: Route | None) -> None:
     """Everything about a request that has ended; None is a path that there is not."""
     name, method = (route.name or "root", route.method) if route else (UNKNOWN, OTHER)
-    pipeline = PIPELINES.get(name, NO_PIPELINE)
+    pipeline = PIPELINES.get(name) or PIPELINES.get(trace.name, NO_PIPELINE)  # the first route may serve several
     status, seconds = _status(trace), trace.root.duration_ms / 1000
     REQUESTS.labels(name, method, pipeline, status).inc()
     if trace.root.error:
