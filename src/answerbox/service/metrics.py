@@ -31,6 +31,8 @@ UNKNOWN = "unknown"
 CLIENT_GONE = "client_gone"
 PIPELINES = {"llm_query": "llm", "rag_query": "rag", "search": "search"}
 NO_PIPELINE = "none"
+CHAT = "v1/chat/completions"
+"""The route of several pipelines; the trace's name says of which."""
 STEPS = frozenset({"search", "words", "embed", "vectors", "rank", "rerank", "generate"})
 DEGRADED_PARTS = ("vectors", "reranker", "passages_dropped", "model_does_not_speak")
 PARTS: dict[str, type[Unavailable]] = {
@@ -175,7 +177,7 @@ STARTED = Gauge(
 def observe_request(trace: Trace, route: Route | None) -> None:
     """Everything about a request that has ended; None is a path that there is not."""
     name, method = (route.name or "root", route.method) if route else (UNKNOWN, OTHER)
-    pipeline = PIPELINES.get(name) or PIPELINES.get(trace.name, NO_PIPELINE)  # the first route may serve several
+    pipeline = PIPELINES.get(trace.name if name == CHAT else name, NO_PIPELINE)
     status, seconds = _status(trace), trace.root.duration_ms / 1000
     REQUESTS.labels(name, method, pipeline, status).inc()
     if trace.root.error:
