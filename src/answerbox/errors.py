@@ -15,7 +15,8 @@ AnswerboxError
 │   ├── DocumentNotFound
 │   ├── JobNotFound
 │   ├── SessionNotFound       it has expired, belongs to somebody else, or there never was one
-│   └── RequestNotFound       it has ended, or there never was one of that id
+│   ├── RequestNotFound       it has ended, or there never was one of that id
+│   └── ModelNotFound         no model of that name is served
 ├── MethodNotAllowed
 ├── Conflict                  the state does not allow it (a job that has ended cannot be cancelled)
 ├── Unavailable               a part is down or busy; the same request may succeed later
@@ -147,6 +148,10 @@ class SessionNotFound(NotFound):
 
 class RequestNotFound(NotFound):
     code = "request_not_found"
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
 
 
 class MethodNotAllowed(AnswerboxError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from answerbox import keys
 from answerbox.errors import SetupError
-from answerbox.service import exchange
+from answerbox.service import exchange, openai_problems
 from answerbox.service.edge import Edge
 from answerbox.service.routes import ROUTES, Route
 from answerbox.settings import Settings
@@ -43,6 +44,14 @@ async def ask(app: Edge, method: str = "POST", path: str = "/llm_query", **optio
     return call
 
 
+def told(call: Call) -> tuple[str, str]:
+    """Code and words of a failure, in the shape of whichever door."""
+    if b'"error"' in call.body:
+        error = json.loads(call.body)["error"]
+        return error["code"], error["message"]
+    return call.problem()["code"], call.problem()["detail"]
+
+
 def place(route: Route) -> str:
     return route.template.partition("{")[0] + ("x" if "{" in route.template else "")
 
@@ -57,11 +66,13 @@ async def test_every_route_with_a_scope_is_closed_without_a_key_and_opened_by_th
     inner = Inner()
     app = edge(inner, folder, open_routes=frozenset())
     closed = await ask(app, route.method, place(route))
-    assert (closed.status, closed.problem()["code"]) == (401, "unauthorized")
+    assert closed.status == 401
+    assert told(closed)[0] == ("invalid_api_key" if openai_problems.is_openai(route.template) else "unauthorized")
     assert closed.headers["www-authenticate"].startswith("Bearer")
     denied = await ask(app, route.method, place(route), headers=wrong)
-    assert (denied.status, denied.problem()["code"]) == (403, "forbidden")
-    assert route.scope in denied.problem()["detail"]
+    code, detail = told(denied)
+    assert (denied.status, code) == (403, "forbidden")
+    assert route.scope in detail
     assert inner.bodies == []
     assert (await ask(app, route.method, place(route), headers=right)).status == 200
 
@@ -227,6 +238,22 @@ async def test_a_key_has_places_of_its_own_and_fewer_for_streams(folder: Path) -
         assert (refused.status, refused.headers["retry-after"]) == (429, "1")
         await running(stack, app, inner, 1, headers=other)
     assert (await ask(app, path="/llm_query/stream", headers=headers)).status == 200
+
+
+async def test_an_answer_that_turns_out_to_be_a_stream_counts_as_one(folder: Path) -> None:
+    class Streaming(Waiting):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            exchange.current.get().takes_stream()
+            await super().__call__(scope, receive, send)
+
+    headers, inner = key(folder, "query"), Streaming()
+    app = edge(inner, folder, max_key_streams=1)
+    path = "/v1/chat/completions"
+    async with AsyncExitStack() as stack:
+        await running(stack, app, inner, 1, path=path, headers=headers)
+        refused = await ask(app, path=path, headers=headers)
+        assert (refused.status, told(refused)[0]) == (429, "rate_limit_exceeded")
+    assert (await ask(app, path=path, headers=headers)).status == 200, "its place is given back"
 
 
 @pytest.mark.parametrize("given", ["0", "0.09", "-1", "nan", "1e3", "501", "abc", "", "1" * 50, "٣", "inf"])

@@ -86,3 +86,8 @@ async def test_openvino_and_torch_give_the_same_vectors(minilm: LocalEmbedder, m
     pairs = zip(await minilm.embed(TEXTS, "passage"), await minilm_torch.embed(TEXTS, "passage"), strict=True)
     for one, other in pairs:
         assert one == pytest.approx(other, abs=1e-4)
+
+
+def test_a_length_counts_every_token_that_the_model_would_be_given(minilm: LocalEmbedder) -> None:
+    assert minilm.lengths(["bread", "bread " * 600]) == [3, 602]
+    assert 3 < minilm.max_tokens < 602

@@ -78,6 +78,18 @@ class RemoteEmbedder:
             raise BadUpstream("The embedding model gave another number of vectors than there were texts.")
         return _vectors(rows, (time.perf_counter() - began) * 1000)
 
+    async def measure(self, texts: Sequence[str], kind: TextKind) -> tuple[list[int], int]:
+        """The length of each text in tokens, and how many the model reads; it cuts longer ones.
+
+        Raises:
+            EmbedderUnavailable
+        """
+        info = await self.info()
+        async with self._places:
+            prefixed = info.prefixed(texts, kind)
+            found = await call_service(self._service, "measure", EmbedderUnavailable, texts=prefixed)
+        return found["tokens"], found["max_tokens"]
+
 
 class RemoteReranker:
     """`timeout_s` bounds a call, in seconds."""

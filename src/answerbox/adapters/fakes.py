@@ -86,12 +86,19 @@ class FakeEngine:
 
 
 class FakeEmbedder:
+    """A word is a token."""
+
+    max_tokens = 512
+
     async def info(self) -> EmbedderInfo:
         return EmbedderInfo(model="fake", fingerprint="fake-1", dimension=DIMENSION)
 
     async def embed(self, texts: Sequence[str], kind: TextKind) -> Vectors:
         info = await self.info()
         return Vectors(self.encode(info.prefixed(texts, kind)))
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        return [len(text.split()) for text in texts]
 
     def encode(self, texts: Sequence[str]) -> list[Vector]:
         return [_vector(text) for text in texts]

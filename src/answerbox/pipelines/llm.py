@@ -15,6 +15,7 @@ from answerbox.contracts import (
     StepEvent,
     TokenEvent,
 )
+from answerbox.pipelines.chat import system_of, with_turns
 from answerbox.pipelines.context import RequestContext
 from answerbox.pipelines.generation import Generation, generate, generation_request
 from answerbox.pipelines.prompts import llm_messages, system_prompt
@@ -35,8 +36,8 @@ class LlmPipeline:
             context.degrade(f"model_does_not_speak:{language}")
         yield MetaEvent(request_id=context.request_id, pipeline="llm", model=info.model)
 
-        context.prompt = system_prompt("llm", language, self._prompts)
-        messages = llm_messages(request.question, request.context, language, context.prompt)
+        context.prompt = system_of(request) or system_prompt("llm", language, self._prompts)
+        messages = with_turns(llm_messages(request.question, request.context, language, context.prompt), request)
         result = Generation()
         asked = generation_request(request, context, messages, self._default_max_tokens)
         async with aclosing(generate(self._generator, info.model, asked, context, result)) as pieces:

@@ -21,6 +21,7 @@ from answerbox.feedback import Feedback
 from answerbox.pipelines.deadline import Deadline
 from answerbox.service import exchange
 from answerbox.service.friendly import friendly
+from answerbox.service.openai_door import OPENAI_ROUTES
 from answerbox.service.openapi import openapi
 from answerbox.service.uploading import receive_files
 from answerbox.sessions import SessionKey
@@ -139,6 +140,7 @@ documents_app = Starlette(
         Route("/feedback", give_feedback, methods=["POST"]),
         Route("/requests/{request_id}", cancel_request, methods=["DELETE"]),
         Route("/sessions/{session_id}", delete_session, methods=["DELETE"]),
+        *OPENAI_ROUTES,
     ]
 )
 

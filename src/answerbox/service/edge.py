@@ -13,6 +13,7 @@ import re
 import signal
 import threading
 import uuid
+from contextlib import ExitStack
 from types import FrameType
 from typing import Any
 
@@ -132,7 +133,8 @@ class Edge:
     ) -> None:
         this.caller = self._gate.caller(route, headers)
         this.timeout_s = self._timeout(headers)
-        with self._gate.place(this.caller, route):
+        with self._gate.place(this.caller, route), ExitStack() as held:
+            this.takes_stream = lambda: held.enter_context(self._gate.stream(this.caller))
             this.let_in = True
             this.trace.name = route.name
             reply.window = await self._gate.count(this.caller)

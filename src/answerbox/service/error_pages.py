@@ -18,7 +18,7 @@ from answerbox import errors
 from answerbox.adapters.sqlite_jobs import KEPT_DAYS
 from answerbox.contracts import LlmRequest
 from answerbox.errors import AnswerboxError, InvalidRequest
-from answerbox.service import problems
+from answerbox.service import openai_problems, problems
 from answerbox.service.uploading import MAX_FILES
 from answerbox.settings import Settings
 from answerbox.validation import validated
@@ -108,7 +108,8 @@ ADVICE: dict[type[AnswerboxError], Advice] = {
     ),
     errors.NotFound: Advice(
         "What the request names does not exist. The service answers with one of the closer codes: "
-        "`route_not_found`, `document_not_found`, `job_not_found`, `session_not_found`, `request_not_found`.",
+        "`route_not_found`, `document_not_found`, `job_not_found`, `session_not_found`, `request_not_found`, "
+        "`model_not_found`.",
         "Treat it like these: look at the path and the id.",
     ),
     errors.RouteNotFound: Advice(
@@ -129,6 +130,10 @@ ADVICE: dict[type[AnswerboxError], Advice] = {
         "There is no conversation of this `session_id` that belongs to this user. It may have expired, after "
         f"{_seconds('session_s')} without a question.",
         "Nothing is left to delete. Give the `user_id` with which the questions were asked, if there was one.",
+    ),
+    errors.ModelNotFound: Advice(
+        "A request of OpenAI's protocol (`/v1/...`) names a model that the service does not have.",
+        "`GET /v1/models` lists the names. Embeddings have a name of their own.",
     ),
     errors.RequestNotFound: Advice(
         "No answer is being generated for the request that `DELETE /requests/{request_id}` names: it has ended, it "
@@ -232,13 +237,14 @@ def published() -> list[type[AnswerboxError]]:
 
 def page() -> str:
     parts = ["# Errors", _opening(), _fields(), "For example, a temperature that is too high:", _example()]
-    parts += [_trying_again(), _streams(), _in_python(), _overview(), *map(_section, published())]
+    parts += [_trying_again(), _streams(), _openai(), _in_python(), _overview(), *map(_section, published())]
     return "\n\n".join(parts) + "\n"
 
 
 def _opening() -> str:
     return _wrapped(
-        "Every answer of the service that is not 2xx has one shape: a problem document of RFC 9457, with the content "
+        "Every answer of the service that is not 2xx has one shape (but for OpenAI's protocol, see below): a problem "
+        "document of RFC 9457, with the content "
         f"type `{problems.MEDIA_TYPE}`. This page lists every `code` that it can have. It is made from the code "
         "(`src/answerbox/service/error_pages.py`); do not edit it by hand. A number before a setting in brackets is "
         "the setting's default. Only what is no valid HTTP never gets so far: the HTTP server refuses it with 400 and "
@@ -277,6 +283,15 @@ def _streams() -> str:
         "answers like any other request. Once it has begun, its status is 200 and cannot change: then its last event "
         'is `error` instead of `done`, with the data `{"problem": ...}`, which is the same document. A stream that '
         "ends with neither was cut off."
+    )
+
+
+def _openai() -> str:
+    codes = _listed([f"`{ours}` is `{theirs}`" for ours, theirs in openai_problems.CODES.items()])
+    return _wrapped(
+        '**OpenAI\'s protocol.** Under `/v1/` the same failures are `{"error": {"message", "type", "param", "code"}}`, '
+        f"with the same statuses, but 400 in the place of 422, and the same codes, but {codes}. `param` is the first "
+        "field that is wrong. A stream that fails in the middle ends with this object and without `[DONE]`."
     )
 
 

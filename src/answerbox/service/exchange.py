@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -27,7 +27,8 @@ class Exchange:
     """`timeout_s` is counted from when the request began; `tokens` is what its answer says that it has cost.
 
     `closing` is set when the process may work no longer, `disconnected` when the client has gone, `gone` when that
-    ended the work. `error` is what the client is told of a failure, in a stream too.
+    ended the work. `error` is what the client is told of a failure, in a stream too. `takes_stream` is called where
+    only the body says that the answer is a stream; it raises RateLimited.
     """
 
     request_id: str
@@ -41,6 +42,7 @@ class Exchange:
     path_values: dict[str, str] = field(default_factory=dict)
     disconnected: asyncio.Event = field(default_factory=asyncio.Event)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+    takes_stream: Callable[[], None] = lambda: None
     let_in: bool = False
     gone: bool = False
     error: AnswerboxError | None = None

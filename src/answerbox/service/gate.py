@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from answerbox.adapters.rate_limits import RateLimits, Window
 from answerbox.errors import Forbidden, Overloaded, RateLimited, Unauthorized
@@ -80,22 +80,22 @@ class Gate:
         if route.is_probe:
             yield
             return
-        self._check_room(caller, route)
-        counted = [self._of_key, self._streams_of_key] if route.streams else [self._of_key]
-        id_ = caller.key.id if caller.key else ""
+        self._check_room(caller)
         self._inside += 1
         metrics.PLACES.inc()
-        for counter in counted:
-            counter[id_] += 1
         try:
-            yield
+            with _counted(self._of_key, caller), self.stream(caller) if route.streams else nullcontext():
+                yield
         finally:
             self._inside -= 1
             metrics.PLACES.dec()
-            for counter in counted:
-                counter[id_] -= 1
-                if not counter[id_]:
-                    del counter[id_]
+
+    @contextmanager
+    def stream(self, caller: Caller) -> Iterator[None]:
+        """Holds one of the key's streams. Raises: RateLimited."""
+        _check_running(caller, "streams", self._streams_of_key, self._settings.max_key_streams)
+        with _counted(self._streams_of_key, caller):
+            yield
 
     def _asks_for_keys(self) -> bool:
         return self._settings.env == "production" or self._keys.wanted()
@@ -118,26 +118,36 @@ class Gate:
     def _tokens_per_day(self, key: ApiKey) -> int:
         return _bound(key.tokens_per_day, self._settings.tokens_per_day)
 
-    def _check_room(self, caller: Caller, route: Route) -> None:
-        settings, key = self._settings, caller.key
+    def _check_room(self, caller: Caller) -> None:
+        settings = self._settings
         if self._inside >= settings.max_requests:
             raise Overloaded(
                 f"{settings.max_requests} requests are being answered.",
                 hint="Try again shortly.",
                 extra={"limit": settings.max_requests, "retry_after_s": BUSY_RETRY_S},
             )
-        if key is None:
-            return
-        bounds = [("requests", self._of_key, settings.max_key_requests)]
-        if route.streams:
-            bounds.append(("streams", self._streams_of_key, settings.max_key_streams))
-        for what, counter, limit in bounds:
-            if counter[key.id] >= limit:
-                raise RateLimited(
-                    f"The key {key.name!r} has {limit} {what} running.",
-                    hint="Wait for one of them to end.",
-                    extra={"limit": limit, "retry_after_s": BUSY_RETRY_S},
-                )
+        _check_running(caller, "requests", self._of_key, settings.max_key_requests)
+
+
+def _check_running(caller: Caller, what: str, running: Counter[str], limit: int) -> None:
+    if caller.key and running[caller.key.id] >= limit:
+        raise RateLimited(
+            f"The key {caller.key.name!r} has {limit} {what} running.",
+            hint="Wait for one of them to end.",
+            extra={"limit": limit, "retry_after_s": BUSY_RETRY_S},
+        )
+
+
+@contextmanager
+def _counted(counter: Counter[str], caller: Caller) -> Iterator[None]:
+    id_ = caller.key.id if caller.key else ""
+    counter[id_] += 1
+    try:
+        yield
+    finally:
+        counter[id_] -= 1
+        if not counter[id_]:
+            del counter[id_]
 
 
 def _presented(headers: Headers) -> str:

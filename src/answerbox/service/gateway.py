@@ -44,7 +44,7 @@ from answerbox.service.health import HealthMonitor
 from answerbox.service.index import Index
 from answerbox.service.inference import Embedder, Generator, Reranker
 from answerbox.service.reporting import SLOWER_S, part_figures, process_figures, report_every
-from answerbox.service.sse import stream_response
+from answerbox.service.sse import Framing, frame, stream_response
 from answerbox.service.warm_up import warm_up
 from answerbox.settings import load_settings
 
@@ -73,6 +73,7 @@ class Answerbox:
         generator = remote_generator(settings) if settings.llm_base_url else RemoteGenerator(self.generator)
         embedder = RemoteEmbedder(self.embedder)
         self.generator_port = generator
+        self.embedder_port = embedder
         self.store = RemoteDocumentStore(self.index, settings.index_timeout_s)
         self.feedback = RemoteFeedback(self.index, settings.index_timeout_s)
         reranker = RemoteReranker(self.reranker, settings.reranker_timeout_s) if settings.reranker_model else None
@@ -145,6 +146,14 @@ class Answerbox:
     async def agent_query_stream(self, request: AgentRequest, /) -> AsyncGenerator[str, None]:
         return await _stream(self.agent, request)  # type: ignore[no-any-return]
 
+    async def answer(self, pipeline: Pipeline[Any], request: LlmRequest) -> Response:
+        """For other doors. Raises as `Exchange.run` and the pipeline do."""
+        return await _answer(pipeline, request)  # type: ignore[no-any-return]
+
+    async def stream(self, pipeline: Pipeline[Any], request: LlmRequest, framing: Framing) -> Any:
+        """For other doors: the response with the pipeline's events in that form. Raises as `stream_response` does."""
+        return await _stream(pipeline, request, framing)
+
     @bentoml.api(route="/search")
     @friendly
     async def search(self, request: SearchRequest, /) -> SearchResponse:
@@ -170,11 +179,11 @@ async def _answer(pipeline: Pipeline[Any], request: LlmRequest) -> Any:
     return response
 
 
-async def _stream(pipeline: Pipeline[Any], request: LlmRequest) -> Any:
+async def _stream(pipeline: Pipeline[Any], request: LlmRequest, framing: Framing = frame) -> Any:
     this = exchange.current.get()
     this.trace.tags.append("stream")
     events = pipeline.stream(_spoken_for(request), _context())
-    return await stream_response(_noted(events, this), this, settings.stream_heartbeat_s)
+    return await stream_response(_noted(events, this), this, settings.stream_heartbeat_s, framing)
 
 
 async def _noted(events: AsyncGenerator[Event, None], this: exchange.Exchange) -> AsyncGenerator[Event, None]:

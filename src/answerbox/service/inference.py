@@ -57,6 +57,16 @@ class Embedder:
     async def describe(self) -> dict[str, Any]:
         return {"result": asdict(await self._embedder.info())}
 
+    @bentoml.api
+    async def measure(self, texts: list[str]) -> dict[str, Any]:
+        return await self._measure(texts)
+
+    @enveloped
+    async def _measure(self, texts: list[str]) -> dict[str, Any]:
+        """How many tokens each text has, and how many the model reads."""
+        tokens = await asyncio.to_thread(self._embedder.lengths, texts)
+        return {"tokens": tokens, "max_tokens": self._embedder.max_tokens}
+
     @bentoml.api(batchable=True, max_batch_size=settings.embedder_batch, max_latency_ms=60_000)
     def embed(self, texts: list[str]) -> list[dict[str, Any]]:
         """A row for each text: its vector, how many texts were in the batch and how long the model took for it."""

@@ -31,6 +31,8 @@ UNKNOWN = "unknown"
 CLIENT_GONE = "client_gone"
 PIPELINES = {"llm_query": "llm", "rag_query": "rag", "agent_query": "agent", "search": "search"}
 NO_PIPELINE = "none"
+CHAT = "v1/chat/completions"
+"""The route of several pipelines; the trace's name says of which."""
 STEPS = frozenset({"search", "words", "embed", "vectors", "rank", "rerank", "generate", "tool"})
 DEGRADED_PARTS = (
     "vectors",
@@ -42,6 +44,7 @@ DEGRADED_PARTS = (
     "session",
     "history_dropped",
     "results_shortened",
+    "conversation_dropped",
 )
 PARTS: dict[str, type[Unavailable]] = {
     "generator": GeneratorUnavailable,
@@ -185,7 +188,7 @@ STARTED = Gauge(
 def observe_request(trace: Trace, route: Route | None) -> None:
     """Everything about a request that has ended; None is a path that there is not."""
     name, method = (route.name or "root", route.method) if route else (UNKNOWN, OTHER)
-    pipeline = PIPELINES.get(name, NO_PIPELINE)
+    pipeline = PIPELINES.get(trace.name if name == CHAT else name, NO_PIPELINE)
     status, seconds = _status(trace), trace.root.duration_ms / 1000
     REQUESTS.labels(name, method, pipeline, status).inc()
     if trace.root.error:

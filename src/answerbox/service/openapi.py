@@ -12,6 +12,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from answerbox import __version__, contracts
+from answerbox.service import openai_contract, openai_problems
 from answerbox.service.edge import SHORTEST_S
 from answerbox.service.problems import MEDIA_TYPE
 from answerbox.service.routes import ROUTES
@@ -25,6 +26,8 @@ REQUESTS: list[type[BaseModel]] = [
     contracts.SearchRequest,
     contracts.DocumentsRequest,
     contracts.FeedbackRequest,
+    openai_contract.ChatBody,
+    openai_contract.EmbeddingsBody,
 ]
 RESPONSES: list[type[BaseModel]] = [
     contracts.LlmResponse,
@@ -46,12 +49,18 @@ RESPONSES: list[type[BaseModel]] = [
     contracts.CitationEvent,
     contracts.ErrorEvent,
     contracts.DoneEvent,
+    openai_contract.ModelCard,
+    openai_contract.ModelList,
+    openai_contract.ChatCompletion,
+    openai_contract.ChatChunk,
+    openai_contract.EmbeddingList,
+    openai_contract.OpenAIError,
 ]
 PROBLEMS: dict[int, str] = {
     400: "The body is not JSON.",
     401: "The request has no API key that is known.",
     403: "The key does not have the scope, or speaks for another user.",
-    404: "There is no such document, job, session or request.",
+    404: "There is no such document, job, session, request or model.",
     409: "The job has ended, or the idempotency key was used for another request.",
     408: "The body did not come in time.",
     413: "The body is too long.",
@@ -97,6 +106,12 @@ EVENT = {
     },
 }
 """One of the stream's events; OpenAPI 3.1 has no way to say that there are many."""
+CHUNK = {
+    "type": "string",
+    "contentMediaType": "application/json",
+    "contentSchema": {"$ref": REF.format(model="ChatChunk")},
+    "description": "A ChatChunk, or last an OpenAIError; after the last chunk `[DONE]`.",
+}
 EVENTS = (
     "Server-sent events. Each has a name (`event:`) and JSON (`data:`): `meta` (MetaEvent), `step` (StepEvent), "
     "`tool_call` and `tool_result` of the agent (ToolCallEvent, ToolResultEvent), "
@@ -117,7 +132,7 @@ def openapi() -> dict[str, Any]:
             "description": "Answers questions: with a language model alone, and from your documents.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "paths": _guarded(_paths()),
+        "paths": _as_openai(_guarded(_paths())),
         "components": {"schemas": _schemas(), "securitySchemes": SECURITY},
     }
 
@@ -134,6 +149,7 @@ def _paths() -> dict[str, Any]:
         user,
     ]
     job = [{"name": "job_id", "in": "path", "required": True, "schema": {"type": "string"}}]
+    model = [{"name": "model_id", "in": "path", "required": True, "schema": {"type": "string"}}]
     request = [{"name": "request_id", "in": "path", "required": True, "schema": {"type": "string"}}]
     session: list[dict[str, Any]] = [
         {
@@ -183,6 +199,10 @@ def _paths() -> dict[str, Any]:
         "/sessions/{session_id}": {
             "delete": _operation("Forget a conversation of the agent", {204: None}, (404, *WRITES), session),
         },
+        "/v1/models": {"get": _operation("The models, as OpenAI lists them", {200: "ModelList"}, (500,))},
+        "/v1/models/{model_id}": {"get": _operation("A model", {200: "ModelCard"}, (404, 500), model)},
+        "/v1/chat/completions": {"post": _chat()},
+        "/v1/embeddings": {"post": _post("Vectors of texts", "EmbeddingsBody", {200: "EmbeddingList"}, (404,))},
         "/health": {"get": _operation("How the service and its parts are", {200: "Health"}, (500,))},
         "/livez": {"get": _operation("The process lives", {200: None}, (500,))},
         "/readyz": {"get": _operation("Requests will be answered", {200: None}, (500, 503))},
@@ -201,6 +221,23 @@ def _guarded(paths: dict[str, Any]) -> dict[str, Any]:
         _add_problems(operation, (401, 403) if route.is_probe else (401, 403, 422, 429, 503))
         if not route.is_probe:
             operation.setdefault("parameters", []).append(TIMEOUT)
+    return paths
+
+
+def _as_openai(paths: dict[str, Any]) -> dict[str, Any]:
+    """The failures of that protocol's paths, in its shape and with its statuses."""
+    for path, operations in paths.items():
+        if not openai_problems.is_openai(path):
+            continue
+        for operation in operations.values():
+            answers = operation["responses"]
+            for status in [status for status in answers if status >= "400"]:
+                told = str(openai_problems.STATUS.get(int(status), status))
+                description = answers.pop(status)["description"]
+                if told != status and told in answers:
+                    description = f"{answers[told]['description']} {description}"
+                answers[told] = {"description": description, "content": _content("application/json", "OpenAIError")}
+            operation["responses"] = dict(sorted(answers.items()))
     return paths
 
 
@@ -232,9 +269,9 @@ def _operation(
     return found
 
 
-def _post(summary: str, request: str, answers: dict[int, str | None]) -> dict[str, Any]:
+def _post(summary: str, request: str, answers: dict[int, str | None], more: tuple[int, ...] = ()) -> dict[str, Any]:
     body = {"required": True, "content": _content("application/json", request)}
-    return {**_operation(summary, answers, (*BODY, *PARTS)), "requestBody": body}
+    return {**_operation(summary, answers, (*BODY, *PARTS, *more)), "requestBody": body}
 
 
 def _documents() -> dict[str, Any]:
@@ -269,6 +306,15 @@ def _stream(summary: str, request: str) -> dict[str, Any]:
     found["responses"]["200"] = {
         "description": EVENTS,
         "content": {"text/event-stream": {"schema": EVENT}},
+    }
+    return found
+
+
+def _chat() -> dict[str, Any]:
+    """An answer or, where the body has `stream`, server-sent events."""
+    found = _post("Continue a chat, as OpenAI's protocol has it", "ChatBody", {200: "ChatCompletion"}, (404,))
+    found["responses"]["200"]["content"]["text/event-stream"] = {
+        "schema": {"type": "object", "properties": {"data": CHUNK}}
     }
     return found
 

@@ -12,11 +12,14 @@ from starlette.responses import JSONResponse
 from answerbox import errors
 from answerbox.contracts import Problem
 from answerbox.errors import AnswerboxError
+from answerbox.service import openai_problems
 from answerbox.validation import ONE_OBJECT, invalid
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+MARK = "x-answerbox-problem"
+"""A header inside the service: this failure is in its final shape."""
 RETRY_AFTER_S = 2
 
 STATUS: dict[type[AnswerboxError], int] = {
@@ -36,6 +39,7 @@ STATUS: dict[type[AnswerboxError], int] = {
     errors.JobNotFound: 404,
     errors.SessionNotFound: 404,
     errors.RequestNotFound: 404,
+    errors.ModelNotFound: 404,
     errors.MethodNotAllowed: 405,
     errors.Conflict: 409,
     errors.Unavailable: 503,
@@ -90,6 +94,7 @@ def problem(error: AnswerboxError, request_id: str, path: str, trace_id: str | N
 
 
 def response(error: AnswerboxError, request_id: str, path: str, trace_id: str | None = None) -> JSONResponse:
+    """The failure as the door that the path belongs to tells it."""
     document = problem(error, request_id, path, trace_id)
     headers = {}
     if document["status"] == 401:
@@ -98,6 +103,10 @@ def response(error: AnswerboxError, request_id: str, path: str, trace_id: str | 
         headers["Retry-After"] = str(error.extra.get("retry_after_s", RETRY_AFTER_S))
     if allow := error.extra.get("allow"):
         headers["Allow"] = ", ".join(allow)
+    if openai_problems.is_openai(path):
+        status = openai_problems.status_of(document)
+        headers[MARK] = "1"
+        return JSONResponse(openai_problems.error_of(document), status_code=status, headers=headers)
     return JSONResponse(document, status_code=document["status"], media_type=MEDIA_TYPE, headers=headers)
 
 

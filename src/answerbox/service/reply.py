@@ -10,7 +10,7 @@ from answerbox.service import problems
 from answerbox.service.asgi import Message, Send
 from answerbox.service.exchange import ClientGone, Exchange
 
-HIDDEN = {b"server", b"x-bentoml-request-id", b"x-request-id"}
+HIDDEN = {b"server", b"x-bentoml-request-id", b"x-request-id", problems.MARK.encode()}
 SECURITY = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -91,7 +91,8 @@ def _rate(window: Window | None) -> list[tuple[bytes, bytes]]:
 
 def _is_problem(message: Message) -> bool:
     return any(
-        name.lower() == b"content-type" and value.startswith(problems.MEDIA_TYPE.encode())
+        name.lower() == problems.MARK.encode()
+        or (name.lower() == b"content-type" and value.startswith(problems.MEDIA_TYPE.encode()))
         for name, value in message["headers"]
     )
 

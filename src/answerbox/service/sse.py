@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -31,10 +31,23 @@ LINE_ENDS = str.maketrans({end: f"\\u{ord(end):04x}" for end in "\x85\u2028\u202
 """No ends of a line for the standard, but for clients that split as Python does (httpx)."""
 
 Item = Event | AnswerboxError
+Framing = Callable[[Event | ErrorEvent], str]
+"""What an event is on the wire; nothing where it is not told."""
+
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
-async def stream_response(events: AsyncGenerator[Event, None], this: Exchange, heartbeat_s: float) -> StreamingResponse:
+def data(content: dict[str, Any]) -> str:
+    return f"data: {json.dumps(content, ensure_ascii=False).translate(LINE_ENDS)}\n\n"
+
+
+def frame(event: Event | ErrorEvent) -> str:
+    return f"event: {event.event}\n{data(event.model_dump(mode='json', exclude={'event'}))}"
+
+
+async def stream_response(
+    events: AsyncGenerator[Event, None], this: Exchange, heartbeat_s: float, framing: Framing = frame
+) -> StreamingResponse:
     """The response for these events.
 
     Raises:
@@ -48,7 +61,7 @@ async def stream_response(events: AsyncGenerator[Event, None], this: Exchange, h
     except BaseException:
         await _stop(pump)
         raise
-    frames = _frames(held, items, pump, this, heartbeat_s)
+    frames = _frames(held, items, pump, this, heartbeat_s, framing)
     return StreamingResponse(frames, media_type="text/event-stream", headers=HEADERS)
 
 
@@ -88,6 +101,7 @@ async def _frames(
     pump: asyncio.Task[None],
     this: Exchange,
     heartbeat_s: float,
+    framing: Framing,
 ) -> AsyncGenerator[str, None]:
     try:
         while True:
@@ -97,16 +111,12 @@ async def _frames(
                 yield HEARTBEAT
                 continue
             event = _error_event(item, this) if isinstance(item, AnswerboxError) else item
-            yield frame(event)
+            if text := framing(event):
+                yield text
             if isinstance(event, DoneEvent | ErrorEvent):
                 return
     finally:
         await _stop(pump)
-
-
-def frame(event: Event | ErrorEvent) -> str:
-    data: dict[str, Any] = event.model_dump(mode="json", exclude={"event"})
-    return f"event: {event.event}\ndata: {json.dumps(data, ensure_ascii=False).translate(LINE_ENDS)}\n\n"
 
 
 def _error_event(error: AnswerboxError, this: Exchange) -> ErrorEvent:

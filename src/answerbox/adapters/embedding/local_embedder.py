@@ -11,6 +11,7 @@ import numpy as np
 
 from answerbox.adapters.gpu import has_gpu
 from answerbox.adapters.model_store import StoredModel
+from answerbox.adapters.token_length import token_length
 from answerbox.ports import EmbedderInfo, TextKind, Vector, Vectors
 
 SUB_BATCH = 16
@@ -33,6 +34,8 @@ class LocalEmbedder:
         self._model = model
         self._pooling = str(metadata.get("pooling", "mean"))
         self._one_at_a_time = threading.Lock()
+        self._length = token_length(stored, with_special=True)
+        self.max_tokens = int(metadata.get("max_tokens", 512))
         self._info = EmbedderInfo(
             model=stored.tag,
             fingerprint=str(metadata["sha256"]),
@@ -48,8 +51,12 @@ class LocalEmbedder:
     async def embed(self, texts: Sequence[str], kind: TextKind) -> Vectors:
         return Vectors(await asyncio.to_thread(self.encode, self._info.prefixed(texts, kind)))
 
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """In tokens, of the texts as they are. Blocking."""
+        return [self._length(text) for text in texts]
+
     def encode(self, texts: Sequence[str]) -> list[Vector]:
-        """Unit vectors of the texts as they are, in order. Blocking. Longer texts are cut."""
+        """Unit vectors of the texts as they are, in order. Blocking. Those longer than `max_tokens` are cut."""
         order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
         vectors: list[Vector] = [[] for _ in texts]
         with self._one_at_a_time:
