@@ -22,7 +22,7 @@ from answerbox.adapters.generation.model_info import generator_info
 from answerbox.adapters.sqlite_feedback import SqliteFeedback
 from answerbox.adapters.sqlite_ledger import SqliteLedger
 from answerbox.adapters.sqlite_sessions import SqliteSessions
-from answerbox.contracts import AgentRequest, LlmRequest, RagRequest
+from answerbox.contracts import LlmRequest, RagRequest
 from answerbox.documents.chunking import Chunker
 from answerbox.documents.file_reader import ProcessFileReader
 from answerbox.documents.library import Library
@@ -74,7 +74,7 @@ def rag_pipeline(
 
 def agent_pipeline(
     settings: Settings, generator: Generator, retriever: Retriever, prompts: Prompts | None, sessions: Sessions | None
-) -> Pipeline[AgentRequest]:
+) -> AgentPipeline:
     """Raises: SetupError where a tool of your own cannot be loaded."""
     from answerbox.adapters.langgraph_graph import LangGraphGraph  # seconds and 40 MiB, so only where there is an agent
 

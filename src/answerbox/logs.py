@@ -156,7 +156,7 @@ def _outcome(trace: Trace) -> dict[str, Any]:
         "tokens_in": sum(usage.get("input", 0) for usage in generated) if generated else None,
         "tokens_out": sum(usage.get("output", 0) for usage in generated) if generated else None,
         "degraded": trace.degraded or None,
-        "pipeline": trace.name.removesuffix("_query") if root.kind in ("chain", "retriever") else None,
+        "pipeline": trace.name.removesuffix("_query") if root.kind in ("chain", "agent", "retriever") else None,
         "model": root.detail.get("model"),
         "finish_reason": root.detail.get("finish_reason"),
     }

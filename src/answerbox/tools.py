@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 MARK = "__answerbox_tool__"
+MAX_DEPTH = 32
+"""Of objects and lists in the arguments of a call."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,28 @@ class ToolCall:
     arguments: str
 
     def parsed(self) -> dict[str, Any] | None:
-        """The arguments, None where they are no JSON object."""
+        """The arguments; None where they are no JSON object, or one that cannot be written as JSON again."""
         try:
-            found = json.loads(self.arguments or "{}")
+            found = json.loads(self.arguments or "{}", parse_constant=_no_number)
+            json.dumps(found, ensure_ascii=False, allow_nan=False).encode()  # half a character cannot be
         except (ValueError, RecursionError):
             return None
-        return found if isinstance(found, dict) else None
+        return found if isinstance(found, dict) and _depth(found) <= MAX_DEPTH else None
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(text)
+
+
+def _depth(value: Any) -> int:
+    """Without recursion, for a model may nest as deep as it likes."""
+    deepest, waiting = 0, [(value, 1)]
+    while waiting:
+        each, depth = waiting.pop()
+        deepest = max(deepest, depth)
+        inside = each.values() if isinstance(each, dict) else each if isinstance(each, list) else ()
+        waiting += [(one, depth + 1) for one in inside]
+    return deepest
 
 
 class ToolError(Exception):

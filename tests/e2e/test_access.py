@@ -115,6 +115,17 @@ def ada(closed: Live, keys: Keys) -> dict[str, str]:
     return key
 
 
+def test_a_conversation_is_closed_to_a_key_of_another_user(closed: Live, keys: Keys, ada: dict[str, str]) -> None:
+    bob = keys.make("--scope", "query", "--user-id", "bob")
+    asked = send(closed, "POST", "/agent_query", ada, json={**QUESTION, "session_id": "talk"})
+    assert asked.status_code == 200, asked.text
+    assert send(closed, "DELETE", "/sessions/talk").status_code == 401
+    assert send(closed, "DELETE", "/sessions/talk", bob).status_code == 404
+    assert send(closed, "DELETE", "/sessions/talk", bob, params={"user_id": "ada"}).status_code == 403
+    assert send(closed, "DELETE", "/sessions/talk", ada).status_code == 204
+    assert send(closed, "DELETE", "/sessions/talk", ada).status_code == 404
+
+
 def test_a_users_key_finds_the_users_documents_and_no_other_key_does(
     closed: Live, keys: Keys, ada: dict[str, str]
 ) -> None:

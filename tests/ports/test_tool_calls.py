@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import pytest
 
+from answerbox.adapters.generation.local_generator import LocalGenerator
 from answerbox.errors import BadUpstream
 from answerbox.ports import Finish, GenerationRequest, Message, Piece
 from answerbox.tools import ToolCall, ToolSpec
@@ -95,6 +97,23 @@ async def test_a_server_that_wants_too_much_is_not_believed(server: OpenAIServer
     server.answer = calling(*calls)
     with pytest.raises(BadUpstream):
         await run(server, ask())
+
+
+async def test_a_local_models_calls_are_read_out_of_its_text(fake: LocalGenerator) -> None:
+    said = Message("user", 'Well. <tool_call> {"name": "weather", "arguments": {"city": "Rome"}} </tool_call>')
+    for tools, calls, text in (
+        ((WEATHER,), (ToolCall("call-0", "weather", '{"city": "Rome"}'),), "Well. "),
+        ((), (), said.content),
+    ):
+        *pieces, last = [item async for item in fake.generate(GenerationRequest("r", (said,), 50, tools=tools))]
+        assert isinstance(last, Finish)
+        assert last.tool_calls == calls
+        assert "".join(piece.text for piece in pieces if isinstance(piece, Piece)) == text
+
+
+def test_a_finish_with_calls_crosses_a_process_whole() -> None:
+    finish = Finish("stop", 3, 5, tool_calls=(PARIS,))
+    assert Finish.from_wire(json.loads(json.dumps(asdict(finish)))) == finish
 
 
 def test_a_request_with_calls_crosses_a_process_whole() -> None:

@@ -15,7 +15,7 @@ Check = Literal["model_language", "language", "names", "numbers", "links", "word
 
 CallStatus = Literal["ok", "failed", "timeout", "invalid", "unknown", "refused", "repeated"]
 AgentPlan = Literal["tools", "search_first"]
-AgentEnd = Literal["answer", "max_steps", "token_budget", "time", "repetition"]
+AgentEnd = Literal["answer", "max_steps", "token_budget", "time", "repetition", "cancelled"]
 
 
 class Usage(Contract):
@@ -122,7 +122,8 @@ class AgentMeta(RagMeta):
     turns: int = Field(ge=0, description="Times that the model was asked.")
     ended_by: AgentEnd = Field(
         description="`answer`: the model had what it needed. Else it was told to answer with what it had: after so "
-        "many turns (`max_steps`) or tokens, because the time was running out, or because it repeated itself."
+        "many turns (`max_steps`) or tokens, because the time was running out, or because it repeated itself. "
+        "`cancelled`: nobody wanted it any more."
     )
     tool_calls: list[ToolUse] = Field(default_factory=list)
     session_id: str | None = None

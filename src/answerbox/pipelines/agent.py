@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from answerbox.agent_graph import AgentGraph
 from answerbox.contracts import (
@@ -64,6 +64,14 @@ class AgentPipeline:
     tools: Sequence[Tool]
     limits: AgentLimits
     sessions: Sessions | None = None
+    _running: dict[str, AgentRun] = field(default_factory=dict, init=False)
+
+    def cancel(self, request_id: str) -> bool:
+        """Ends the answer of that request, where this process makes it. Whether there was one."""
+        run = self._running.get(request_id)
+        if run:
+            run.cancel()
+        return run is not None
 
     async def stream(self, request: AgentRequest, context: RequestContext) -> AsyncGenerator[Event, None]:
         model = await context.deadline.run(self.rag.generator.info())
@@ -77,9 +85,13 @@ class AgentPipeline:
     ) -> AsyncGenerator[Event, None]:
         run = self._run(request, context, model, await self._history(request, context, model))
         yield MetaEvent(request_id=context.request_id, pipeline="agent", model=model.model)
-        async with aclosing(self.graph.run(run, run.bounds.steps + 1)) as events:
-            async for event in events:
-                yield event
+        self._running[context.request_id] = run
+        try:
+            async with aclosing(self.graph.run(run, run.bounds.steps + 1)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self._running.pop(context.request_id, None)
         grounding = _grounding(run)
         if grounding and "links" in grounding.failed:
             run.result.text = shown(run.result.text)

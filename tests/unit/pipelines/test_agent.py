@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from answerbox.contracts import (
+    AgentRequest,
     CorrectionEvent,
     Event,
     MetaEvent,
@@ -19,10 +21,12 @@ from answerbox.contracts import (
     ToolResultEvent,
 )
 from answerbox.errors import DeadlineExceeded, GeneratorUnavailable, IndexUnavailable, PromptTooLong
-from answerbox.ports import GeneratorInfo
+from answerbox.pipelines.agents.functions import tool_from
+from answerbox.pipelines.context import RequestContext
+from answerbox.ports import GeneratorInfo, Piece
 from answerbox.sessions import SessionKey, Turn
 from tests.agent_kit import LEFT, SENT, Planner, agent, asked
-from tests.doubles import ScriptedGenerator, ShelfStore, source
+from tests.doubles import ScriptedGenerator, ShelfStore, source, until
 
 SEARCH = ("search_documents", '{"query": "price of delivery"}')
 SUM = ("calculator", '{"expression": "300 * 2"}')
@@ -85,6 +89,8 @@ async def test_the_model_sees_its_calls_and_their_results_under_the_same_ids() -
         pytest.param(("calculator", "{not json"), "invalid", "JSON", id="no-json"),
         pytest.param(("calculator", '["1"]'), "invalid", "JSON", id="no-object"),
         pytest.param(("calculator", '{"expression": "1 / 0"}'), "failed", "zero", id="tool-error"),
+        pytest.param(("calculator", '{"expression": "\\ud800"}'), "invalid", "JSON", id="half-a-character"),
+        pytest.param(("weather", '{"city": "\\ud83d", "days": 1e999}'), "invalid", "JSON", id="infinity"),
         pytest.param(("rm", "{}"), "unknown", "calculator", id="unknown-tool"),
         pytest.param(("broken", "{}"), "failed", "The tool failed.", id="raises"),
         pytest.param(("stuck", "{}"), "timeout", "0.1 seconds", id="hangs-in-a-thread"),
@@ -186,8 +192,6 @@ async def test_what_was_said_before_a_call_is_taken_back() -> None:
         async def generate(self, request: Any) -> Any:
             async for item in super().generate(request):
                 if len(self.asked) == 1:
-                    from answerbox.ports import Piece
-
                     yield Piece("Let me see.")
                 yield item
 
@@ -222,6 +226,18 @@ async def test_a_tools_text_cannot_open_a_turn_of_the_conversation() -> None:
     planner = Planner([[call], "Clear."])
     await asked(agent(planner))
     assert "<|im_start|>" not in results(planner)[0]
+
+
+async def test_half_a_character_of_a_tool_reaches_nobody() -> None:
+    def half() -> str:
+        """Gives half a character."""
+        return "a\ud83db"
+
+    planner = Planner([[("half", "{}")], "a."])
+    response, events = await asked(agent(planner, tools=[tool_from(half)]))
+    assert statuses(response) == ["ok"]
+    assert results(planner) == ["a?b"]
+    assert json.dumps([event.model_dump(mode="json") for event in events], ensure_ascii=False).encode()
 
 
 async def test_a_passage_that_is_found_twice_keeps_its_number() -> None:
@@ -356,11 +372,21 @@ async def test_a_model_that_does_not_speak_the_language_says_so() -> None:
     assert response.meta.degraded == ["model_does_not_speak:ru"]
 
 
-async def test_closing_the_stream_ends_what_runs() -> None:
-    from answerbox.contracts import AgentRequest
-    from answerbox.pipelines.context import RequestContext
-    from tests.doubles import until
+async def test_a_request_that_is_cancelled_while_a_tool_runs_ends_at_once() -> None:
+    planner = Planner([[("deaf", "{}"), ("stuck", "{}")], "x"])
+    pipeline = agent(planner, tool_timeout_s=60)
+    answering = asyncio.ensure_future(asked(pipeline))
+    await until(lambda: planner.asked and len(asyncio.all_tasks()) > 5, what="the tools run")
+    began = time.monotonic()
+    assert pipeline.cancel("request-1")
+    response, _ = await answering
+    assert time.monotonic() - began < 2
+    assert (response.meta.finish_reason, response.meta.ended_by) == ("cancelled", "cancelled")
+    assert (len(planner.asked), statuses(response)) == (1, ["failed", "failed"])
+    assert not pipeline.cancel("request-1")
 
+
+async def test_closing_the_stream_ends_what_runs() -> None:
     context = RequestContext("request-1", 20.0)
     stream = agent(Planner([[("deaf", "{}")], "x"]), tool_timeout_s=60).stream(AgentRequest(question="x"), context)
     seen: list[Event] = []

@@ -81,9 +81,18 @@ class AgentRun:
     _sources_told: int = 0
 
     def wants_tools(self) -> bool:
-        return bool(self.result.tool_calls) and not self._last
+        return bool(self.result.tool_calls) and not self._last and self.ended_by != "cancelled"
+
+    def cancel(self) -> None:
+        """No tool and no turn begins any more; a generation that runs is its generator's to end."""
+        self.ended_by = "cancelled"
+        self.toolbox.stop()
 
     async def think(self) -> AsyncGenerator[Event, None]:
+        if self.ended_by == "cancelled":
+            self.result = Generation(text=nothing_said(self.language), finish_reason="cancelled")
+            yield TokenEvent(text=self.result.text)
+            return
         if bound := self._bound_reached():
             self._last, self.ended_by = True, bound
             self.messages.append(Message("user", enough(self.language)))

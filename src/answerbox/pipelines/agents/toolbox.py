@@ -48,10 +48,15 @@ class Toolbox:
         self._timeout_s = timeout_s
         self._allowed = allowed
         self._made: set[str] = set()
+        self._stopped = asyncio.Event()
         self.repetitions = 0
 
     def specs(self) -> tuple[ToolSpec, ...]:
         return tuple(tool.spec for tool in self._tools.values() if self._may_call(tool))
+
+    def stop(self) -> None:
+        """What runs ends at once, and nothing is called any more."""
+        self._stopped.set()
 
     async def call(self, calls: Sequence[ToolCall], within_s: float) -> AsyncGenerator[Outcome, None]:
         """Calls them together; what came of them, in their order. Closing the generator ends what runs.
@@ -110,9 +115,12 @@ class Toolbox:
         """A failure's own words stay in the log: they may tell of the inside."""
         seconds = min(tool.timeout_s or self._timeout_s, within_s)
         work = asyncio.ensure_future(tool.call(arguments))
+        stopped = asyncio.ensure_future(self._stopped.wait())
         try:
             # Not `asyncio.timeout`, which would wait for a tool that does not let itself be cancelled.
-            await asyncio.wait({work}, timeout=seconds)
+            await asyncio.wait({work, stopped}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done() and stopped.done():
+                return "failed", "The request was cancelled."
             if not work.done():
                 return "timeout", f"The tool gave no result within {seconds:.3g} seconds."
             return "ok", _as_material(tool.spec.name, work.result())
@@ -129,6 +137,7 @@ class Toolbox:
             return "failed", FAILED
         finally:
             work.cancel()
+            stopped.cancel()
 
 
 def _we_are_cancelled() -> bool:
@@ -140,5 +149,5 @@ def _as_material(name: str, content: str) -> str:
     """What others wrote, so that it cannot end the turn or open another. Passages stand in their fences already."""
     if name == SEARCH:
         return content
-    text = harmless(content)
+    text = harmless(content.encode("utf-8", "replace").decode())  # half a character cannot be sent on
     return text if len(text) <= MAX_RESULT_CHARS else text[:MAX_RESULT_CHARS] + CUT

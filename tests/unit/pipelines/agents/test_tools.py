@@ -255,6 +255,26 @@ def test_tools_that_do_not_fit_stop_the_start(given: dict[str, Any], word: str) 
         agent_tools(Settings(**given))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "5", "{", '"x"', "[" * 100_000])
-def test_arguments_that_are_no_object(text: str) -> None:
-    assert ToolCall("c", "x", text).parsed() == ({} if text == "" else None)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "5",
+        "{",
+        '"x"',
+        "[" * 100_000,
+        '{"a": ' * 40 + "1" + "}" * 40,
+        '{"a": "\\ud800"}',
+        '{"a": NaN}',
+        '{"a": 1e999}',
+        '{"a": -Infinity}',
+        '{"a": ' + "9" * 5_000 + "}",
+    ],
+    ids=lambda text: text[:20],
+)
+def test_arguments_that_are_no_object_of_json(text: str) -> None:
+    assert ToolCall("c", "x", text).parsed() is None
+
+
+def test_no_arguments_are_none_to_speak_of() -> None:
+    assert ToolCall("c", "x", "").parsed() == {}
