@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
@@ -11,6 +12,8 @@ from typing import Any
 from answerbox import __version__
 from answerbox.contracts import DependencyHealth, Health
 from answerbox.errors import AnswerboxError
+
+log = logging.getLogger(__name__)
 
 FRESH_S = 1.0
 PROBE_TIMEOUT_S = 3.0
@@ -58,12 +61,13 @@ class HealthMonitor:
         return self._last
 
     def _judged(self, name: str, found: DependencyHealth | None) -> DependencyHealth:
-        if found:
-            self._missed[name] = 0
-            return found
-        self._missed[name] += 1
         last = self._last.get(name)
-        return last if last and last.ready and self._missed[name] < MISSES else SILENT
+        self._missed[name] = 0 if found else self._missed[name] + 1
+        if found is None:
+            found = last if last and last.ready and self._missed[name] < MISSES else SILENT
+        if self.warm and last and last.ready != found.ready:
+            log.warning("%s %s", name, "works again" if found.ready else f"is not ready: {found.detail}")
+        return found
 
 
 SILENT = DependencyHealth(ready=False, detail={"code": "no_answer_in_time"})
