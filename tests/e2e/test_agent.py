@@ -45,6 +45,7 @@ def service(engine: OpenAIServer, tmp_path_factory: pytest.TempPathFactory) -> I
             llm_base_url=engine.url,
             embedder_model="fake",
             isolation="true",
+            gateway_workers="2",
             agent_max_steps="4",
             session_s=str(SESSION_S),
             tools=json.dumps([f"{TOOLS}:{name}" for name in ("length", "broken", "stuck", "note", "wipe")]),

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -240,6 +241,18 @@ HERE = __name__
 def test_the_operators_tools_are_found_by_the_setting() -> None:
     found = agent_tools(Settings(tools=(f"{HERE}:shelf",)))
     assert [made.spec.name for made in found] == ["calculator", "current_time", "shelf"]
+
+
+def test_installed_packages_bring_tools_by_their_entry_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "shelves-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: shelves\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text(f"[answerbox.tools]\nmaker = {HERE}:shelf\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert [made.spec.name for made in agent_tools(Settings())][2:] == ["shelf"]
+    (package / "entry_points.txt").write_text(f"[answerbox.tools]\nmaker = {HERE}:nothing\n")
+    with pytest.raises(SetupError, match="maker"):
+        agent_tools(Settings())
 
 
 @pytest.mark.parametrize(
