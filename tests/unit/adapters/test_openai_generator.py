@@ -279,7 +279,7 @@ async def test_when_the_time_is_up_before_the_first_token_there_is_no_answer(
     server: OpenAIServer, generator: OpenAIGenerator
 ) -> None:
     server.answer = Answer(hold_at=0)
-    with pytest.raises(DeadlineExceeded, match=r"0\.1 seconds"):
+    with pytest.raises(DeadlineExceeded, match="before its first word"):
         await run(generator, replace(ASK, timeout_s=0.1))
     await until(lambda: server.gone, what="the server notices")
 
