@@ -38,6 +38,7 @@ class RemoteGenerator:
         self._opening = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._info: GeneratorInfo | None = None
+        self._answered = time.monotonic()
 
     async def info(self) -> GeneratorInfo:
         if self._info is None:
@@ -56,8 +57,7 @@ class RemoteGenerator:
         items = channel.register(call_id)
         finished = False
         try:
-            async with in_time(ANSWER_LIMIT_S, GeneratorUnavailable):  # a dead worker's socket keeps callers waiting
-                await self._call("submit", channel_id=channel.id, call_id=call_id, request=request.to_wire())
+            await self._submit(channel_id=channel.id, call_id=call_id, request=request.to_wire())
             while not finished:
                 item = await items.get()
                 finished = isinstance(item, Finish | AnswerboxError)
@@ -76,6 +76,25 @@ class RemoteGenerator:
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
+
+    async def _submit(self, **arguments: Any) -> None:
+        """A dead worker's socket keeps callers waiting; one that answers others is busy, not dead.
+
+        Raises:
+            GeneratorUnavailable: nobody was answered for `ANSWER_LIMIT_S`.
+        """
+        began = time.monotonic()
+        call = asyncio.ensure_future(self._call("submit", **arguments))
+        try:
+            while not call.done():
+                left = max(began, self._answered) + ANSWER_LIMIT_S - time.monotonic()
+                if left <= 0:
+                    raise GeneratorUnavailable("The language model does not answer.")
+                await asyncio.wait({call}, timeout=left)
+            call.result()
+            self._answered = time.monotonic()
+        finally:
+            call.cancel()
 
     async def _call(self, method: str, **arguments: Any) -> Any:
         return await call_service(self._service, method, GeneratorUnavailable, **arguments)
