@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -128,7 +128,7 @@ def _describe(step: Observation, model: str, request: GenerationRequest) -> None
 
 def _estimate(result: Generation, step: Observation, request: GenerationRequest, pieces: int) -> None:
     """For a generation whose end nobody has waited for: a piece is a token, about."""
-    prompt = sum(len(message.content) for message in request.messages) // CHARS_PER_TOKEN
+    prompt = estimated_tokens(request.messages)
     result.usage = Usage(prompt_tokens=prompt, completion_tokens=pieces, total_tokens=prompt + pieces)
     step.detail = {**step.detail, "estimated": True}
 
@@ -143,6 +143,11 @@ def _shown(message: Message) -> dict[str, Any]:
 
 def _said(text: str, calls: tuple[ToolCall, ...]) -> Any:
     return {"content": text, "tool_calls": [asdict(call) for call in calls]} if calls else text
+
+
+def estimated_tokens(messages: Sequence[Message]) -> int:
+    """Of a prompt that nobody has counted."""
+    return sum(len(message.content) for message in messages) // CHARS_PER_TOKEN
 
 
 def usage(finish: Finish) -> Usage:

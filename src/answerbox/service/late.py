@@ -24,18 +24,21 @@ class Late(Generic[T]):
 
     async def get(self) -> T:
         """Raises: IndexUnavailable."""
-        async with self._opening:
-            if self.found is None:
-                try:
-                    self.found = await self._opens()
-                except SetupError as exc:  # its text is for the operator
-                    log.error("%s cannot be kept: %s", self._name, exc)
-                    raise IndexUnavailable(f"{self._name} cannot be kept; the service's log says why.") from exc
-            return self.found
+        try:
+            return await self._open()
+        except SetupError as exc:  # its text is for the operator
+            log.error("%s cannot be kept: %s", self._name, exc)
+            raise IndexUnavailable(f"{self._name} cannot be kept; the service's log says why.") from exc
 
     async def try_now(self) -> None:
         """Opens it; where that fails, the log says so."""
         try:
-            await self.get()
+            await self._open()
         except Exception as exc:
             log.error("%s cannot be kept: %s", self._name, exc, exc_info=not isinstance(exc, AnswerboxError))
+
+    async def _open(self) -> T:
+        async with self._opening:
+            if self.found is None:
+                self.found = await self._opens()
+            return self.found

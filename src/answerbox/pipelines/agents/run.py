@@ -27,7 +27,7 @@ from answerbox.errors import PromptTooLong
 from answerbox.pipelines.agents.search import SEARCH, Shelf
 from answerbox.pipelines.agents.toolbox import Outcome, Toolbox
 from answerbox.pipelines.context import RequestContext
-from answerbox.pipelines.generation import Generation, generate, generation_request
+from answerbox.pipelines.generation import Generation, estimated_tokens, generate, generation_request
 from answerbox.pipelines.prompts import enough, nothing_said
 from answerbox.ports import Generator, GeneratorInfo, Message
 
@@ -36,8 +36,6 @@ RESERVE = 0.25
 """Share of a request's time that is kept for the answer ..."""
 MOST_RESERVE_S = 15.0
 """... but no more than that."""
-CHARS_PER_TOKEN = 4
-"""For servers that do not count."""
 SHOWN_CHARS = 2_000
 """Of a result, in a stream."""
 NAME_CHARS = 64
@@ -154,8 +152,8 @@ class AgentRun:
                     raise
 
     def _count(self) -> None:
-        spent, sent = self.result.usage, sum(len(message.content) for message in self.messages)
-        read = spent.prompt_tokens or sent // CHARS_PER_TOKEN
+        spent = self.result.usage
+        read = spent.prompt_tokens or estimated_tokens(self.messages)  # some servers do not count
         self._spent += read + spent.completion_tokens
         self.usage = Usage(
             prompt_tokens=self.usage.prompt_tokens + spent.prompt_tokens,
