@@ -51,6 +51,15 @@ async def turn(event: asyncio.Event) -> None:
         return
 
 
+class Clock:
+    """Stands still, in seconds, until it is moved."""
+
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @dataclass
 class ScriptedGenerator:
     """Says its script: text, an error to raise, or an event to wait for. Remembers what it was asked."""

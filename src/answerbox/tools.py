@@ -28,6 +28,11 @@ class ToolSpec:
     description: str
     parameters: dict[str, Any]
 
+    def as_function(self) -> dict[str, Any]:
+        """As OpenAI's protocol has it, and the chat templates that follow it."""
+        described = {"name": self.name, "description": self.description, "parameters": self.parameters}
+        return {"type": "function", "function": described}
+
 
 @dataclass(frozen=True)
 class ToolCall:

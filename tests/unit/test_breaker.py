@@ -16,13 +16,7 @@ from answerbox.errors import (
     Overloaded,
     Unavailable,
 )
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.doubles import Clock
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from answerbox.adapters.openai_errors import NONSENSE
 from answerbox.errors import BadUpstream
 from answerbox.ports import GenerationRequest, Message
-from answerbox.tools import ToolCall, ToolSpec
+from answerbox.tools import ToolCall
 
 MAX_CALLS = 32
 MAX_ARGUMENT_CHARS = 64_000
@@ -126,7 +126,7 @@ def options(request: GenerationRequest) -> dict[str, Any]:
     if request.user_id:
         found["user"] = request.user_id
     if request.tools:
-        found["tools"] = [tool_as_sent(tool) for tool in request.tools]
+        found["tools"] = [tool.as_function() for tool in request.tools]
     return found
 
 
@@ -141,8 +141,3 @@ def message_as_sent(message: Message) -> dict[str, Any]:
     if message.tool_call_id is not None:
         found["tool_call_id"] = message.tool_call_id
     return found
-
-
-def tool_as_sent(tool: ToolSpec) -> dict[str, Any]:
-    described = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-    return {"type": "function", "function": described}

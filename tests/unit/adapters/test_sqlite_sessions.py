@@ -12,16 +12,10 @@ import pytest
 from answerbox.adapters.sqlite_sessions import SqliteSessions
 from answerbox.errors import IndexUnavailable, SessionNotFound, SetupError
 from answerbox.sessions import MAX_TURN_CHARS, MAX_TURNS, SessionKey, Turn
+from tests.doubles import Clock
 
 ADA, BOB, NOBODY = SessionKey("s", "ada"), SessionKey("s", "bob"), SessionKey("s")
 HELLO = Turn("Hello?", "Привет.")
-
-
-class Clock:
-    now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ class ChatTokenizer:
         text = template.render(
             messages=[self._harmless(told(message)) for message in messages],
             add_generation_prompt=True,
-            **({"tools": [self._harmless(described(tool)) for tool in tools]} if tools else {}),
+            **({"tools": [self._harmless(tool.as_function()) for tool in tools]} if tools else {}),
             **{name: _text(self._config.get(name)) for name in ("bos_token", "eos_token", "unk_token", "pad_token")},
         )
         return [id_ for piece in text.split(CUT) for id_ in self._encoded(piece).ids]
@@ -139,11 +139,6 @@ def told(message: Message) -> dict[str, Any]:
     if message.tool_call_id is not None:
         found["tool_call_id"] = message.tool_call_id
     return found
-
-
-def described(tool: ToolSpec) -> dict[str, Any]:
-    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-    return {"type": "function", "function": function}
 
 
 def _template(folder: Path, config: dict[str, Any], name: str = "default") -> str:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from answerbox.adapters.generation.chat_tokenizer import ChatTokenizer, described, told
+from answerbox.adapters.generation.chat_tokenizer import ChatTokenizer, told
 from answerbox.adapters.model_store import find
 from answerbox.errors import SetupError
 from answerbox.ports import Message
@@ -152,7 +152,7 @@ CALLED = (
 def test_the_prompt_with_tools_is_that_of_transformers(folder: Path) -> None:
     (folder / "chat_template.jinja").write_text(QWEN)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    chat, tools = [told(message) for message in CALLED], [described(CLOCK)]
+    chat, tools = [told(message) for message in CALLED], [CLOCK.as_function()]
     theirs = tokenizer.apply_chat_template(chat, tools=tools, add_generation_prompt=True, return_dict=True)["input_ids"]
     ours = ChatTokenizer(folder)
     assert ours.calls_tools
