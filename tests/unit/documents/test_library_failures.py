@@ -190,7 +190,7 @@ async def test_documents_are_cut_anew_by_another_recipe(kit: Kit) -> None:
     kit.capacity = 40
     async with kit.running() as library:
         await until(lambda: library.ledger.counts() == (1, 1, 0), what="one passage")
-        assert kit.vectors.ids() == set(library.ledger.chunk_ids())
+        await until(lambda: kit.vectors.ids() == set(library.ledger.chunk_ids()), what="its vector alone")
 
 
 async def test_vectors_of_documents_that_are_gone_are_dropped_at_the_start(kit: Kit) -> None:
