@@ -10,14 +10,13 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from answerbox.contracts import Document, DocumentIn, DocumentPage, Job, JobStatus
 from answerbox.documents.chunking import Chunker
 from answerbox.documents.identity import content_hash, document_id, key_of, readers
 from answerbox.documents.ingestion import Ingestion
-from answerbox.documents.search import SEARCHES, Searcher
+from answerbox.documents.search import Searcher, search_threads
 from answerbox.documents.uploads import Uploads
 from answerbox.documents.vector_half import Former, VectorHalf
 from answerbox.errors import InvalidRequest
@@ -54,7 +53,7 @@ class Library:
         self._half = VectorHalf(stores, ledger, embedder, former, patience_s)
         self._ingestion = Ingestion(ledger, self._half, chunker, reader, uploads, self._forget)
         self._searcher = Searcher(ledger, self._half.nearest, isolation)
-        self._threads = ThreadPoolExecutor(SEARCHES, "search")
+        self._threads = search_threads("search")
         self._searching: set[asyncio.Event] = set()
         self._tasks: list[asyncio.Task[None]] = []
 

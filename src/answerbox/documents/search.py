@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from threading import Barrier
 from typing import Any
 
 from answerbox import filters
@@ -79,12 +80,19 @@ class Steps:
         return round((time.perf_counter() - self._began) * 1000, 1)
 
 
+def search_threads(name: str) -> ThreadPoolExecutor:
+    """All are started now, so that a crowd later on makes the process no larger."""
+    threads, everyone = ThreadPoolExecutor(SEARCHES, name), Barrier(SEARCHES)
+    wait([threads.submit(everyone.wait) for _ in range(SEARCHES)])
+    return threads
+
+
 class Searcher:
     def __init__(self, ledger: Ledger, nearest: Nearest, isolation: bool) -> None:
         self._ledger = ledger
         self._nearest = nearest
         self._isolation = isolation
-        self._threads = ThreadPoolExecutor(SEARCHES, "meaning")
+        self._threads = search_threads("meaning")
 
     def close(self) -> None:
         self._threads.shutdown()
