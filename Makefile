@@ -7,7 +7,7 @@ export BENTOML_DO_NOT_TRACK ?= true
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev models serve test check format openapi docs audit lock bento calibrate eval bench overload soak quality tracing faults crashes scale clean
+.PHONY: help setup setup-dev models serve test check format openapi docs audit lock bento calibrate eval multihop bench overload soak quality tracing faults crashes scale clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -61,6 +61,9 @@ calibrate: setup-dev models ## Which scores mean that the documents do not tell,
 
 eval: setup-dev models ## Answer quality on XQuAD, into docs/evaluation.md
 	@$(BIN)/python -m benchmarks.xquad
+
+multihop: setup-dev models ## Questions that need two passages, agent and rag, into docs/multihop.md
+	@$(BIN)/python -m benchmarks.multihop
 
 bench: setup-dev models ## Speed beside other servers, into docs/benchmarks.md: half an hour and a C++ compiler
 	@benchmarks/setup

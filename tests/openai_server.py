@@ -16,7 +16,7 @@ import re
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,6 +66,8 @@ class OpenAIServer:
     url: str = ""
     answer: Answer = field(default_factory=Answer)
     """For every request for which `answers` has none."""
+    reply: Callable[[dict[str, Any]], Answer] | None = None
+    """Makes the answer from the request's body, where `answers` has none."""
     answers: list[Answer] = field(default_factory=list)
     models: Any = field(default_factory=lambda: {"object": "list", "data": [{"id": "scripted", "object": "model"}]})
     models_status: int = 200
@@ -103,10 +105,15 @@ class OpenAIServer:
     async def _completions(self, request: Request) -> Response:
         self.asked.append(await request.json())
         self.headers.append(dict(request.headers))
-        answer = self.answers.pop(0) if self.answers else self.answer
+        answer = self._answer_to(self.asked[-1])
         if answer.body is not None or answer.status != 200:
             return _body(answer)
         return StreamingResponse(self._stream(answer), headers=dict(answer.headers), media_type="text/event-stream")
+
+    def _answer_to(self, body: dict[str, Any]) -> Answer:
+        if self.answers:
+            return self.answers.pop(0)
+        return self.reply(body) if self.reply else self.answer
 
     async def _stream(self, answer: Answer) -> AsyncIterator[str]:
         self.running += 1

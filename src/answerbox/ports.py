@@ -40,7 +40,8 @@ class GenerationRequest:
 
     The text ends before the first of the `stop` strings. Work is shared fairly between values of `user_id`. After
     `timeout_s` seconds what there is is the answer; work that would not start before that is refused. `tools` are for
-    models whose `GeneratorInfo` says that they call tools; others take no notice.
+    models whose `GeneratorInfo` says that they call tools; others take no notice. `must_call` is the name of the one
+    that has to be called, or `ANY_TOOL`; a model that does not obey it takes no notice.
     """
 
     request_id: str
@@ -53,6 +54,7 @@ class GenerationRequest:
     user_id: str | None = None
     timeout_s: float | None = None
     tools: tuple[ToolSpec, ...] = ()
+    must_call: str | None = None
 
     def to_wire(self) -> dict[str, Any]:
         return asdict(self)
@@ -95,7 +97,7 @@ class GeneratorInfo:
     """`languages` are ISO 639-1 codes; empty means that the model speaks any.
 
     A `small` model gets sentences instead of passages, and its rag answers are checked before they are shown.
-    `tools`: whether it calls tools.
+    `tools`: whether it calls tools; `obeys_tool_choice`: whether it can be made to.
     """
 
     model: str
@@ -103,6 +105,7 @@ class GeneratorInfo:
     languages: tuple[str, ...] = ()
     small: bool = False
     tools: bool = False
+    obeys_tool_choice: bool = False
 
 
 @dataclass(frozen=True)

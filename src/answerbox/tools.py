@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 MARK = "__answerbox_tool__"
+ANY_TOOL = "*"
+"""In the place of a name, where a model has to call a tool and may choose which."""
 MAX_DEPTH = 32
 """Of objects and lists in the arguments of a call."""
 

@@ -164,7 +164,7 @@ class OpenAIGenerator:
         if name is None:
             raise GeneratorUnavailable("The language model's server has no model.")
         window = models[names.index(name)].window if name in names else None
-        return GeneratorInfo(name, window or self._context_tokens, tools=self._tools)
+        return GeneratorInfo(name, window or self._context_tokens, tools=self._tools, obeys_tool_choice=self._tools)
 
     async def _listed(self) -> list[ServedModel]:
         try:

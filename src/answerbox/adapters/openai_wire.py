@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from answerbox.adapters.openai_errors import NONSENSE
 from answerbox.errors import BadUpstream
 from answerbox.ports import GenerationRequest, Message
-from answerbox.tools import ToolCall
+from answerbox.tools import ANY_TOOL, ToolCall
 
 MAX_CALLS = 32
 MAX_ARGUMENT_CHARS = 64_000
@@ -127,7 +127,13 @@ def options(request: GenerationRequest) -> dict[str, Any]:
         found["user"] = request.user_id
     if request.tools:
         found["tools"] = [tool.as_function() for tool in request.tools]
+    if request.must_call:
+        found["tool_choice"] = _tool_choice(request.must_call)
     return found
+
+
+def _tool_choice(name: str) -> Any:
+    return "required" if name == ANY_TOOL else {"type": "function", "function": {"name": name}}
 
 
 def message_as_sent(message: Message) -> dict[str, Any]:

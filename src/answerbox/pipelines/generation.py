@@ -37,6 +37,7 @@ def generation_request(
     messages: tuple[Message, ...],
     default_max_tokens: int,
     tools: tuple[ToolSpec, ...] = (),
+    must_call: str | None = None,
 ) -> GenerationRequest:
     options = request.options
     return GenerationRequest(
@@ -50,6 +51,7 @@ def generation_request(
         user_id=request.user_id,
         timeout_s=context.deadline.remaining(),
         tools=tools,
+        must_call=must_call,
     )
 
 

@@ -15,7 +15,7 @@ from answerbox.contracts import (
     StepEvent,
     TokenEvent,
 )
-from answerbox.pipelines.chat import system_of, with_turns
+from answerbox.pipelines.chat import ChatRequest, ChatResponse, check_tools, system_of, with_turns
 from answerbox.pipelines.context import RequestContext
 from answerbox.pipelines.generation import Generation, generate, generation_request
 from answerbox.pipelines.prompts import llm_messages, system_prompt
@@ -31,6 +31,7 @@ class LlmPipeline:
 
     async def stream(self, request: LlmRequest, context: RequestContext) -> AsyncGenerator[Event, None]:
         info = await context.deadline.run(self._generator.info())
+        check_tools(request, info)
         language = language_of(request.question)
         if info.languages and language and language not in info.languages:
             context.degrade(f"model_does_not_speak:{language}")
@@ -39,7 +40,8 @@ class LlmPipeline:
         context.prompt = system_of(request) or system_prompt("llm", language, self._prompts)
         messages = with_turns(llm_messages(request.question, request.context, language, context.prompt), request)
         result = Generation()
-        asked = generation_request(request, context, messages, self._default_max_tokens)
+        tools = (request.tools, request.must_call) if isinstance(request, ChatRequest) else ((), None)
+        asked = generation_request(request, context, messages, self._default_max_tokens, *tools)
         async with aclosing(generate(self._generator, info.model, asked, context, result)) as pieces:
             async for text in pieces:
                 yield TokenEvent(text=text)
@@ -57,4 +59,7 @@ class LlmPipeline:
             trace_id=context.trace.trace_id,
             prompt=context.prompt_used,
         )
-        yield DoneEvent(response=LlmResponse(answer=result.text, meta=meta))
+        if result.tool_calls:
+            yield DoneEvent(response=ChatResponse(answer=result.text, meta=meta, tool_calls=result.tool_calls))
+        else:
+            yield DoneEvent(response=LlmResponse(answer=result.text, meta=meta))

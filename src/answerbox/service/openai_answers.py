@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote
 
 from answerbox.contracts import (
@@ -18,6 +18,7 @@ from answerbox.contracts import (
     TokenEvent,
 )
 from answerbox.pipelines.base import Pipeline, Response
+from answerbox.pipelines.chat import ChatResponse
 from answerbox.pipelines.context import RequestContext
 from answerbox.service import sse
 from answerbox.service.openai_contract import (
@@ -29,9 +30,13 @@ from answerbox.service.openai_contract import (
     ChunkChoice,
     CompletionUsage,
     Delta,
+    FinishReason,
+    ToolCallBody,
+    ToolCallPiece,
     UrlCitation,
 )
 from answerbox.service.openai_problems import error_of
+from answerbox.service.openai_tools import body_of
 
 CUT = ("length", "deadline", "cancelled")
 """Finish reasons of ours for a text that is not whole: `length` is the only such word there."""
@@ -64,7 +69,9 @@ class Answers:
         self._begun = False
 
     def whole(self, response: Response) -> ChatCompletion:
-        message = AnswerMessage(content=response.answer, annotations=_annotations(response))
+        calls = _calls(response)
+        content = None if calls and not response.answer else response.answer
+        message = AnswerMessage(content=content, annotations=_annotations(response), tool_calls=calls or None)
         choice = Choice(message=message, finish_reason=_finish_reason(response))
         return ChatCompletion(**self._head, choices=[choice], usage=_usage(response), answerbox=self._meta(response))
 
@@ -80,6 +87,9 @@ class Answers:
     def _last(self, response: Response) -> str:
         annotations = _annotations(response)
         parts = [self._delta(Delta(annotations=annotations))] if annotations else []
+        if calls := _calls(response):
+            pieces = [ToolCallPiece(index=index, **call.model_dump()) for index, call in enumerate(calls)]
+            parts.append(self._delta(Delta(tool_calls=pieces)))
         finish = ChunkChoice(delta=Delta(), finish_reason=_finish_reason(response))
         parts.append(self._chunk([finish], answerbox=self._meta(response)))
         if self._with_usage:
@@ -109,7 +119,13 @@ class Answers:
         return {**response.meta.model_dump(mode="json"), "ignored": self._ignored}
 
 
-def _finish_reason(response: Response) -> Literal["stop", "length"]:
+def _calls(response: Response) -> list[ToolCallBody]:
+    return [body_of(call) for call in response.tool_calls] if isinstance(response, ChatResponse) else []
+
+
+def _finish_reason(response: Response) -> FinishReason:
+    if _calls(response):
+        return "tool_calls"
     return "length" if response.meta.finish_reason in CUT else "stop"
 
 

@@ -10,22 +10,30 @@ from answerbox.contracts import MAX_CONTEXT_CHARS, LlmRequest
 from answerbox.errors import InvalidRequest
 from answerbox.pipelines.chat import ChatRequest, Turn
 from answerbox.service.openai_contract import MAX_CHAT_CHARS, ChatBody, ChatMessage
+from answerbox.service.openai_tools import call_of, loose_ends, must_call, specs
 from answerbox.validation import invalid_request, validated
 
 OPTIONS = ("temperature", "top_p", "seed", "stop")
 OURS = ("top_k", "filter", "max_steps")
 """Fields of our contracts that a body may have where the pipeline takes them."""
-ROLES = {"system": "System", "developer": "System", "user": "User", "assistant": "Assistant"}
+ROLES = {"system": "System", "developer": "System", "user": "User", "assistant": "Assistant", "tool": "Tool"}
+SYSTEM = ("system", "developer")
+NO_QUESTION = "the last message is the question: its role must be `user`"
+NO_TOOLS = "only answerbox-llm passes tools on: leave it out"
 
 
 @dataclass(frozen=True)
 class Talk:
-    """`place` is the question's in the messages. System messages, wherever they stand, are one text."""
+    """`place` is the question's in the messages. System messages, wherever they stand, are one text.
+
+    `since`: calls of tools that the question led to, and what the tools told.
+    """
 
     question: str
     place: int
     system: str
     turns: tuple[Turn, ...]
+    since: tuple[Turn, ...] = ()
 
     @property
     def is_single(self) -> bool:
@@ -34,31 +42,45 @@ class Talk:
     def transcript(self) -> str | None:
         """What was said before the question, as text; of a long talk, the end."""
         said = [f"{ROLES['system']}: {self.system}"] if self.system else []
-        said += [f"{ROLES[turn.role]}: {turn.content}" for turn in self.turns]
+        said += [f"{ROLES[turn.role]}: {turn.content}" for turn in self.turns if turn.content]
         return "\n".join(said)[-MAX_CONTEXT_CHARS:] or None
 
 
 def talk_of(messages: Sequence[ChatMessage]) -> Talk:
     """Raises: InvalidRequest."""
-    last = len(messages) - 1
-    if messages[last].role != "user":
-        raise invalid_request([_fault(last, "role", "the last message is the question: its role must be `user`")])
-    if sum(len(message.content) for message in messages) > MAX_CHAT_CHARS:
+    if faults := [*loose_ends(messages)]:
+        raise invalid_request(faults)
+    if sum(message.length for message in messages) > MAX_CHAT_CHARS:
         raise invalid_request([{"field": "messages", "message": f"at most {MAX_CHAT_CHARS} characters in all"}])
-    system = [message.content for message in messages if message.role in ("system", "developer")]
+    last = len(messages) - 1
+    place = max((place for place, message in enumerate(messages) if message.role == "user"), default=last)
+    if messages[place].role != "user" or messages[last].role not in ("user", "tool"):
+        raise invalid_request([_fault(last, "role", NO_QUESTION)])
+    system = [message.content for message in messages if message.role in SYSTEM]
+    before, since = _turns(messages[:place]), _turns(messages[place + 1 :])
+    return Talk(messages[place].content, place, "\n\n".join(filter(None, system)), before, since)
+
+
+def _turns(messages: Sequence[ChatMessage]) -> tuple[Turn, ...]:
     turns: list[Turn] = []
-    for message in messages[:last]:
-        if message.role in ("user", "assistant") and message.content:
-            _append(turns, message)
-    return Talk(messages[last].content, last, "\n\n".join(filter(None, system)), tuple(turns))
+    for message in messages:
+        if message.role not in SYSTEM and (message.content or message.tool_calls or message.role == "tool"):
+            _append(turns, _turn(message))
+    return tuple(turns)
 
 
-def _append(turns: list[Turn], message: ChatMessage) -> None:
+def _turn(message: ChatMessage) -> Turn:
+    calls = tuple(map(call_of, message.tool_calls or ()))
+    return Turn(role=message.role, content=message.content, tool_calls=calls, tool_call_id=message.tool_call_id)
+
+
+def _append(turns: list[Turn], turn: Turn) -> None:
     """Neighbours of one role become one turn: many templates want the roles to take turns."""
-    if turns and turns[-1].role == message.role:
-        turns[-1] = Turn(role=turns[-1].role, content=f"{turns[-1].content}\n\n{message.content}")
+    last = turns[-1] if turns else None
+    if last and last.role == turn.role != "tool" and not (last.tool_calls or turn.tool_calls):
+        turns[-1] = Turn(role=turn.role, content=f"{last.content}\n\n{turn.content}")
     else:
-        turns.append(Turn(role="user" if message.role == "user" else "assistant", content=message.content))
+        turns.append(turn)
 
 
 def request_of(body: ChatBody, talk: Talk, contract: type[LlmRequest]) -> LlmRequest:
@@ -67,14 +89,26 @@ def request_of(body: ChatBody, talk: Talk, contract: type[LlmRequest]) -> LlmReq
     data |= {"user_id": body.user, "session_id": body.session_id}
     extra = body.model_extra or {}
     data |= {name: extra[name] for name in OURS if name in contract.model_fields and name in extra}
-    if contract is ChatRequest:
-        data |= {"system": talk.system or None, "turns": [turn.model_dump() for turn in talk.turns]}
-    else:
+    if contract is not ChatRequest:
+        _refuse_tools(body, talk)
         data["context"] = talk.transcript()
     try:
-        return validated(contract, data)
+        request = validated(contract, data)
     except InvalidRequest as exc:
         raise _in_their_words(exc, talk.place) from None
+    return _with_talk(request, body, talk) if contract is ChatRequest else request
+
+
+def _with_talk(request: LlmRequest, body: ChatBody, talk: Talk) -> LlmRequest:
+    said = {"system": talk.system or None, "turns": [*talk.turns], "since": [*talk.since]}
+    return request.model_copy(update={**said, "tools": specs(body), "must_call": must_call(body)})
+
+
+def _refuse_tools(body: ChatBody, talk: Talk) -> None:
+    if specs(body) or must_call(body):
+        raise invalid_request([{"field": "tools", "message": NO_TOOLS}])
+    if talk.since:
+        raise invalid_request([_fault(len(body.messages) - 1, "role", NO_QUESTION)])
 
 
 def _options(body: ChatBody) -> dict[str, Any]:

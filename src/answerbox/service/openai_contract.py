@@ -16,6 +16,7 @@ MAX_MESSAGES = 1_000
 MAX_CHAT_CHARS = 512_000
 MAX_INPUTS = 2_048
 MAX_INPUT_CHARS = 512_000
+MAX_TOOLS = 128
 PART = {
     "type": "object",
     "required": ["type", "text"],
@@ -23,6 +24,8 @@ PART = {
 }
 CONTENT = {"anyOf": [{"type": "string"}, {"type": "array", "items": PART}, {"type": "null"}]}
 STOP = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "maxItems": 4}, {"type": "null"}]}
+
+ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
 def _text(value: Any) -> Any:
@@ -38,9 +41,8 @@ def _part(part: Any) -> str:
     raise PydanticCustomError("no_text", "only parts of type `text` are read: no images, sounds or files")
 
 
-def _no_calls(calls: list[Any] | None) -> None:
-    if calls:
-        raise PydanticCustomError("no_tools", "tools are not served here yet: leave such turns out")
+def _is_none(value: Any) -> bool:
+    return value is None
 
 
 def _listed(value: Any) -> Any:
@@ -68,12 +70,56 @@ class Spoken(BaseModel):
     model_config = ConfigDict(extra="allow", hide_input_in_errors=True, allow_inf_nan=False)
 
 
+class FunctionBody(Spoken):
+    """`strict` is passed over: no engine here can promise it."""
+
+    name: ToolName
+    description: str | None = None
+    parameters: dict[str, Any] | None = Field(None, description="JSON schema of an object.")
+
+
+class ToolBody(Spoken):
+    type: Literal["function"]
+    function: FunctionBody
+
+
+class FunctionName(Spoken):
+    name: ToolName
+
+
+class NamedTool(Spoken):
+    type: Literal["function"]
+    function: FunctionName
+
+
+class CalledFunction(BaseModel):
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    arguments: str = Field(description="JSON as the model wrote it; it need not fit the tool's schema.")
+
+
+class ToolCallBody(BaseModel):
+    """A call that the model wants made. The caller makes it, and answers with a message of the role `tool`."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    id: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
 class ChatMessage(Spoken):
     """`name` and what else a message may have is passed over."""
 
-    role: Literal["system", "developer", "user", "assistant"]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Annotated[str, BeforeValidator(_text), WithJsonSchema(CONTENT)] = ""
-    tool_calls: Annotated[list[Any] | None, AfterValidator(_no_calls)] = None
+    tool_calls: Annotated[list[ToolCallBody], Field(max_length=MAX_TOOLS)] | None = None
+    tool_call_id: str | None = Field(None, description="Of a message of a tool: the call that it answers.")
+
+    @property
+    def length(self) -> int:
+        return len(self.content) + sum(len(call.function.arguments) for call in self.tool_calls or ())
 
 
 class StreamOptions(Spoken):
@@ -84,7 +130,7 @@ TokenLimit = Annotated[int, Field(ge=1, le=4096)]
 
 
 class ChatBody(Spoken):
-    """A conversation to be continued. The last message is the question.
+    """A conversation to be continued. The last message is the question, or what a tool has told since.
 
     `top_k`, `filter`, `max_steps` and `session_id` are ours (`extra_body` of the client).
     """
@@ -101,6 +147,10 @@ class ChatBody(Spoken):
     stop: Annotated[
         Annotated[list[StopString], Field(max_length=4)] | None, BeforeValidator(_listed), WithJsonSchema(STOP)
     ] = None
+    tools: Annotated[list[ToolBody], Field(max_length=MAX_TOOLS)] | None = Field(
+        None, description="Yours to call; `answerbox-llm` tells its model of them, where that calls tools."
+    )
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     user: Identifier | None = Field(None, description="`user_id` of the other routes.")
     session_id: Identifier | None = None
 
@@ -155,16 +205,20 @@ class CompletionUsage(BaseModel):
 
 class AnswerMessage(BaseModel):
     role: Literal["assistant"] = "assistant"
-    content: str
+    content: str | None = Field(description="null where there is nothing but calls.")
     refusal: None = None
     annotations: list[Annotation] = Field(default_factory=list)
+    tool_calls: list[ToolCallBody] | None = Field(None, exclude_if=_is_none)
+
+
+FinishReason = Literal["stop", "length", "tool_calls"]
 
 
 class Choice(BaseModel):
     index: int = 0
     message: AnswerMessage
     logprobs: None = None
-    finish_reason: Literal["stop", "length"]
+    finish_reason: FinishReason
 
 
 class ChatCompletion(BaseModel):
@@ -180,17 +234,24 @@ class ChatCompletion(BaseModel):
     )
 
 
+class ToolCallPiece(ToolCallBody):
+    """A call in a stream. Each comes whole, in one piece."""
+
+    index: int
+
+
 class Delta(BaseModel):
     role: Literal["assistant"] | None = None
     content: str | None = None
     annotations: list[Annotation] | None = None
+    tool_calls: list[ToolCallPiece] | None = None
 
 
 class ChunkChoice(BaseModel):
     index: int = 0
     delta: Delta
     logprobs: None = None
-    finish_reason: Literal["stop", "length"] | None = None
+    finish_reason: FinishReason | None = None
 
 
 class ChatChunk(BaseModel):

@@ -11,7 +11,7 @@ from typing import Any
 from answerbox.service.openai_contract import Spoken
 from answerbox.validation import invalid_request
 
-NO_TOOLS = "tools are not served here yet: leave it out"
+OLDER = "an older form: use `tools` and `tool_choice`"
 CHAT: dict[str, tuple[tuple[Any, ...], str]] = {
     "n": ((1,), "one answer for each request: send several requests"),
     "logprobs": ((False,), "probabilities are not told: leave it out"),
@@ -24,10 +24,8 @@ CHAT: dict[str, tuple[tuple[Any, ...], str]] = {
     "audio": ((), "answers are text: leave it out"),
     "prediction": ((), "predictions are not used: leave it out"),
     "web_search_options": ((), "the web is not searched: leave it out"),
-    "tools": (([],), NO_TOOLS),
-    "tool_choice": (("none", "auto"), NO_TOOLS),
-    "functions": (([],), NO_TOOLS),
-    "function_call": (("none", "auto"), NO_TOOLS),
+    "functions": (([],), OLDER),
+    "function_call": (("none", "auto"), OLDER),
 }
 EMBEDDINGS: dict[str, tuple[tuple[Any, ...], str]] = {
     "dimensions": ((), "vectors have the length that the model gives them: leave it out")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,9 +26,11 @@ from answerbox.contracts import (
     Usage,
 )
 from answerbox.errors import Overloaded
+from answerbox.pipelines.chat import ChatResponse
 from answerbox.pipelines.context import RequestContext
 from answerbox.service import problems
 from answerbox.service.openai_answers import Answers, Checked
+from answerbox.tools import ToolCall
 
 META: dict[str, Any] = {"request_id": "r", "model": "m", "latency_ms": 1.0}
 BEGIN = MetaEvent(request_id="r", pipeline="llm", model="m")
@@ -37,6 +40,11 @@ def done(answer: str = "Paris", reason: Any = "stop") -> DoneEvent:
     usage = Usage(prompt_tokens=2, completion_tokens=1, total_tokens=3)
     meta = LlmMeta(**META, pipeline="llm", finish_reason=reason, usage=usage)
     return DoneEvent(response=LlmResponse(answer=answer, meta=meta))
+
+
+def wanting(answer: str = "") -> DoneEvent:
+    meta, call = done().response.meta, ToolCall("id-1", "weather", '{"city": "Псков"}')
+    return DoneEvent(response=ChatResponse(answer=answer, meta=meta, tool_calls=(call, replace(call, id="id-2"))))
 
 
 def cited() -> DoneEvent:
@@ -93,6 +101,26 @@ def test_citations_are_annotations() -> None:
         {"start_index": 0, "end_index": 5, "title": "a/b c", "url": "/documents/a/b%20c"},
         {"start_index": 0, "end_index": 5, "title": "T", "url": "https://x.example"},
     ]
+
+
+CALLS = [
+    {"id": id_, "type": "function", "function": {"name": "weather", "arguments": '{"city": "Псков"}'}}
+    for id_ in ("id-1", "id-2")
+]
+
+
+@pytest.mark.parametrize(("answer", "content"), [("", None), ("I look.", "I look.")], ids=["calls-only", "with-words"])
+def test_calls_of_tools_are_for_the_caller(answer: str, content: str | None) -> None:
+    choice = Answers("r", "m", [], False).whole(wanting(answer).response).choices[0]
+    assert (choice.finish_reason, choice.message.content) == ("tool_calls", content)
+    assert choice.message.model_dump()["tool_calls"] == CALLS
+    told, last = (chunk["choices"][0] for chunk in chunks(wanting(answer))[-3:-1])
+    assert told["delta"] == {"tool_calls": [{**call, "index": index} for index, call in enumerate(CALLS)]}
+    assert (last["delta"], last["finish_reason"]) == ({}, "tool_calls")
+
+
+def test_where_nothing_is_called_nothing_is_said_of_calls() -> None:
+    assert "tool_calls" not in Answers("r", "m", [], False).whole(done().response).choices[0].message.model_dump()
 
 
 def test_a_failure_in_the_middle_is_the_last_event_and_nothing_says_that_it_is_done() -> None:

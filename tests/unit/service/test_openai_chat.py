@@ -14,10 +14,23 @@ from answerbox.service.openai_chat import request_of, talk_of
 from answerbox.service.openai_contract import ChatBody
 from answerbox.validation import validated
 
+TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}, "strict": True}}
+
 
 def said(role: str, content: Any) -> dict[str, Any]:
     return {"role": role, "content": content}
 
+
+def calls(*names: str) -> dict[str, Any]:
+    found = [{"id": f"id-{name}", "type": "function", "function": {"name": name, "arguments": "{}"}} for name in names]
+    return {"role": "assistant", "content": None, "tool_calls": found}
+
+
+def told(name: str, content: str) -> dict[str, Any]:
+    return {"role": "tool", "tool_call_id": f"id-{name}", "content": content}
+
+
+USED = [calls("weather"), told("weather", "Rain.")]
 
 TALK = [
     said("developer", "Be brief."),
@@ -96,8 +109,8 @@ def test_parameters_become_options() -> None:
     ("more", "fields"),
     [
         ({"n": 2, "logprobs": True}, ["n", "logprobs"]),
-        ({"tools": [{"type": "function"}]}, ["tools"]),
-        ({"tool_choice": {"type": "function"}}, ["tool_choice"]),
+        ({"tools": [TOOL]}, ["tools"]),
+        ({"functions": [TOOL["function"]], "function_call": {"name": "weather"}}, ["functions", "function_call"]),
         ({"response_format": {"type": "json_object"}}, ["response_format"]),
         ({"presence_penalty": 0.1}, ["presence_penalty"]),
         ({"modalities": ["text", "audio"], "audio": {}}, ["modalities", "audio"]),
@@ -110,8 +123,8 @@ def test_parameters_become_options() -> None:
         ({"messages": [said("user", "a"), said("user", "b" * 8_001)]}, ["messages.1.content"]),
         ({"messages": [said("user", [{"type": "image_url", "image_url": {}}])]}, ["messages.0.content"]),
         ({"messages": [said("user", [{"type": "text"}])]}, ["messages.0.content"]),
-        ({"messages": [said("tool", "a")]}, ["messages.0.role"]),
-        ({"messages": [{**said("assistant", None), "tool_calls": [{}]}]}, ["messages.0.tool_calls"]),
+        ({"messages": [said("tool", "a")]}, ["messages.0.tool_call_id"]),
+        ({"messages": [said("user", "a"), *USED]}, ["messages.2.role"]),
         ({"messages": [said("assistant", "a")]}, ["messages.0.role"]),
         ({"messages": [said("user", "a" * 512_000), said("user", "b")]}, ["messages"]),
     ],
