@@ -36,7 +36,6 @@ HEADER = [
     "both passages",
     "whole answers",
     "at least one part",
-    "searches",
     "median, ms",
 ]
 
@@ -62,7 +61,6 @@ class Run:
 class Row:
     both_found: bool
     told: int
-    searches: int
     seconds: float
 
 
@@ -85,8 +83,7 @@ def ask(live: Live, run: Run, joined: Joined) -> Row:
     found: dict[str, Any] = answer.json()
     sources = {source["document_id"] for source in found["meta"]["sources"]}
     told = sum(metrics.contains(found["answer"], accepted, joined.language) for accepted in joined.accepted)
-    searches = sum(step["name"] == "retrieve" for step in found["meta"]["steps"])
-    return Row(sources.issuperset(joined.documents), told, searches, answer.elapsed.total_seconds())
+    return Row(sources.issuperset(joined.documents), told, answer.elapsed.total_seconds())
 
 
 def measured(live: Live, runs: Sequence[Run]) -> list[list[str]]:
@@ -111,7 +108,6 @@ def _line(run: Run, language: str, rows: list[Row]) -> list[str]:
         f"{sum(row.both_found for row in rows)} of {of}",
         f"{sum(row.told == 2 for row in rows)} of {of}",
         f"{sum(row.told > 0 for row in rows)} of {of}",
-        f"{sum(row.searches for row in rows) / of:.1f}",
         f"{(metrics.median([row.seconds for row in rows]) or 0) * 1_000:.0f}",
     ]
 
