@@ -249,6 +249,7 @@ class Settings(BaseSettings):
         1.0, ge=0, le=1, description="Share of the requests that went well that are logged; failures always."
     )
     log_content: bool = Field(False, description="Whether the log has questions and answers in it.")
+    page: bool = Field(True, description="Whether there is a page for people at `/`.")
     gateway_workers: int = Field(1, ge=1, le=64, description="Processes that take HTTP requests.")
 
     @property

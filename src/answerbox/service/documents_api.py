@@ -14,7 +14,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from answerbox import __version__
 from answerbox.contracts import Contract, DocumentsRequest, FeedbackRequest, FeedbackResponse, Identifier, Job
 from answerbox.errors import InvalidRequest, RequestNotFound
 from answerbox.feedback import Feedback
@@ -23,6 +22,7 @@ from answerbox.service import exchange
 from answerbox.service.friendly import friendly
 from answerbox.service.openai_door import OPENAI_ROUTES
 from answerbox.service.openapi import openapi
+from answerbox.service.page import PAGE_ROUTES
 from answerbox.service.uploading import receive_files
 from answerbox.sessions import SessionKey
 from answerbox.traces import trace_id_of
@@ -120,14 +120,9 @@ async def docs_json(_: Request) -> Response:
     return JSONResponse(openapi())
 
 
-async def home(_: Request) -> Response:
-    paths = {"health": "/health", "openapi": "/docs.json", "ask": "POST /llm_query, /rag_query, /agent_query"}
-    return JSONResponse({"name": "Answerbox", "version": __version__, **paths})
-
-
 documents_app = Starlette(
     routes=[
-        Route("/", home, methods=["GET"]),
+        *PAGE_ROUTES,
         Route("/docs.json", docs_json, methods=["GET"]),
         Route("/health", health, methods=["GET"]),
         Route("/documents", list_documents, methods=["GET"]),

@@ -49,6 +49,7 @@ class Route:
 
 ROUTES = (
     Route("GET", "/", None),
+    Route("GET", "/ui/{file}", None),
     Route("POST", "/llm_query", QUERY, is_traced=True),
     Route("POST", "/llm_query/stream", QUERY, is_traced=True),
     Route("POST", "/rag_query", QUERY, is_traced=True),
