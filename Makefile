@@ -7,7 +7,7 @@ export BENTOML_DO_NOT_TRACK ?= true
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev models serve test check format openapi docs audit lock bento calibrate eval multihop bench overload soak quality tracing faults crashes scale clean
+.PHONY: help setup setup-dev models serve test check format openapi docs audit lock bento test-page screenshots calibrate eval multihop bench overload soak quality tracing faults crashes scale clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,15 @@ serve: models ## Set everything up, then serve on HOST:PORT
 test: setup-dev models ## Run all tests: those without a service two at a time, then those with one
 	@$(BIN)/pytest -m "not e2e" --numprocesses 2 --dist loadfile
 	@$(BIN)/pytest -m e2e
+
+test-page: setup-dev ## The page's tests in Chromium, which Debian's package manager installs where it is missing
+	@scripts/chromium
+	@$(BIN)/pytest tests/unit/test_page_words.py tests/http/test_page.py tests/e2e/test_page.py \
+		tests/e2e/test_page_for_all.py tests/e2e/test_page_live.py
+
+screenshots: setup-dev models ## Pictures of the page, into docs/images
+	@scripts/chromium
+	@$(BIN)/python -m scripts.screenshots
 
 check: setup-dev ## Lint, types, architecture: before every commit
 	@$(BIN)/ruff format --check .

@@ -77,7 +77,7 @@ async def test_every_route_with_a_scope_is_closed_without_a_key_and_opened_by_th
     assert (await ask(app, route.method, place(route), headers=right)).status == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/livez", "/readyz"])
+@pytest.mark.parametrize("path", ["/", "/ui/main.js", "/livez", "/readyz"])
 async def test_probes_need_no_key(path: str, folder: Path) -> None:
     key(folder, "query")
     assert (await ask(edge(Inner(), folder), "GET", path)).status == 200
