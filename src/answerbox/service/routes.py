@@ -19,8 +19,8 @@ class Route:
     """`template` may end in one `{name}`, which takes the rest of the path.
 
     `scope` is what a key must have, None where no key is needed; `open_as` is the name under which the setting
-    `open_routes` lets everybody in. A probe is always answered, however much there is to do. `is_traced`: models work
-    for it.
+    `open_routes` lets everybody in. A probe is always answered, however much there is to do, and one that went
+    well is not worth a line in the log: so are the files of the page. `is_traced`: models work for it.
     """
 
     method: str
@@ -48,8 +48,8 @@ class Route:
 
 
 ROUTES = (
-    Route("GET", "/", None),
-    Route("GET", "/ui/{file}", None),
+    Route("GET", "/", None, is_probe=True),
+    Route("GET", "/ui/{file}", None, is_probe=True),
     Route("POST", "/llm_query", QUERY, is_traced=True),
     Route("POST", "/llm_query/stream", QUERY, is_traced=True),
     Route("POST", "/rag_query", QUERY, is_traced=True),
