@@ -1,4 +1,4 @@
-"""Pictures of the page into docs/images: the embedded models, this documentation and the example news. `make screenshots`."""
+"""Pictures of the page into docs/images, with the embedded models and the example news: `make screenshots`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-
 from tests.live import Live, serving, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,9 +30,17 @@ def main() -> None:
 
 
 def prepare(live: Live) -> None:
-    live.index([json.loads(line) for line in NEWS.read_text().splitlines()])
-    waiting = lambda: live.get("/health").json()["dependencies"]["index"]["detail"]["waiting"]  # noqa: E731
-    wait_until(lambda: live.get("/documents?limit=1").json()["total"] > 42 and not waiting(), LIMIT_S, "the manual")
+    items = [json.loads(line) for line in NEWS.read_text().splitlines()]
+    assert live.index(items)["status"] == "succeeded"
+    wait_until(lambda: _total(live) > len(items) and not _waiting(live), LIMIT_S, "the manual is indexed")
+
+
+def _total(live: Live) -> int:
+    return int(live.get("/documents?limit=1").json()["total"])
+
+
+def _waiting(live: Live) -> int:
+    return int(live.get("/health").json()["dependencies"]["index"]["detail"]["waiting"])
 
 
 def take_all(browser: Browser, live: Live) -> None:

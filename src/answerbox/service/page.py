@@ -91,6 +91,6 @@ def _sent(name: str, request: Request) -> Response:
     headers = {"ETag": asset.tag, "Cache-Control": "no-cache"}
     if name == INDEX:
         headers["Content-Security-Policy"] = POLICY
-    if asset.tag in request.headers.get("if-none-match", ""):  # its headers take the place of those that the browser has
+    if asset.tag in request.headers.get("if-none-match", ""):  # a browser takes the headers of a 304, too
         return Response(status_code=304, headers=headers)
     return Response(asset.content, media_type=asset.media_type, headers=headers)

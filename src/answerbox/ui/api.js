@@ -74,7 +74,7 @@ export const stop = (requestId) => call("DELETE", `requests/${requestId}`);
 
 export const forgetSession = (id) => call("DELETE", `sessions/${id}`);
 
-export const giveFeedback = (feedback) => call("POST", "feedback", { json: feedback });
+export const giveFeedback = (feedback) => json(call("POST", "feedback", { json: feedback }));
 
 export const getDocument = (id) => read(`documents/${encodeURIComponent(id)}`);
 
@@ -85,7 +85,7 @@ export const listDocuments = (after) =>
 
 export const getJob = (id) => read(`jobs/${encodeURIComponent(id)}`);
 
-export const cancelJob = (id) => call("DELETE", `jobs/${encodeURIComponent(id)}`);
+export const cancelJob = (id) => json(call("DELETE", `jobs/${encodeURIComponent(id)}`));
 
 export function upload(files) {
   const form = new FormData();

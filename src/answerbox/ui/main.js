@@ -1,6 +1,6 @@
 // The page: takes questions, shows the answers, and lets the keyboard do all of it.
 
-import { ask, forgetSession, stop } from "./api.js";
+import { ask, forgetSession, Problem, stop } from "./api.js";
 import { prepareDocuments } from "./documents.js";
 import { $, closable, el } from "./dom.js";
 import { changeLanguage, say, translate } from "./i18n.js";
@@ -45,11 +45,13 @@ function giveUp(turn, text, problem) {
     question.value ||= text;
     fit();
   } else {
-    turn.fail(problem, () => {
+    const ours = !(problem instanceof Problem);
+    turn.fail(ours ? new Problem({ retryable: true }) : problem, () => {
       turn.view.remove();
       submit(text);
     });
     toTheEnd();
+    if (ours) throw problem; // a fault of the page: the browser's console has it
   }
 }
 

@@ -60,13 +60,13 @@ const duration = (ms) => (ms < 1000 ? ["milliseconds", { ms }] : ["seconds", { s
 
 /** What the reader should know of an answer: why it ended, what did not work, which checks failed. */
 export function notesOf(meta) {
-  const { grounding, pipeline } = meta;
+  const { grounding, pipeline } = meta; // without `grounding`: nothing was searched
   const notes = [`finish_${meta.finish_reason}`, `ended_${meta.ended_by}`].filter(has).map((key) => el("li", { t: key }));
   for (const what of meta.degraded) {
     const key = `degraded_${what.split(":")[0]}`;
     notes.push(el("li", { t: has(key) ? key : ["degraded", { what }] }));
   }
   const tells = pipeline === "agent" || grounding?.mode === "quoted";
-  for (const check of tells ? grounding.failed : []) notes.push(el("li", { t: `check_${check}` }));
+  for (const check of (tells && grounding?.failed) || []) notes.push(el("li", { t: `check_${check}` }));
   return notes.length ? [el("ul", { class: "notes" }, ...notes)] : [];
 }
