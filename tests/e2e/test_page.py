@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FilePayload, Page, Request, expect
 
 from tests.e2e.conftest import OpenPage
 from tests.e2e.page_kit import answered, ask, choose
@@ -58,9 +58,10 @@ def test_the_passage_of_a_document_that_is_gone_is_shown_as_it_was(fakes: Live, 
 def test_files_by_choice_are_added_while_their_job_is_watched(fakes: Live, open_page: OpenPage) -> None:
     page = open_page(fakes)
     page.locator("#open-documents").click()
-    good = {"name": "okapi.txt", "mimeType": "text/plain", "buffer": b"The okapi of Ituri has striped legs."}
-    broken = {"name": "broken.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.7 no more than this"}
-    page.locator("#files").set_input_files([good, broken])  # type: ignore[list-item]
+    text = b"The okapi of Ituri has striped legs."
+    good = FilePayload(name="okapi.txt", mimeType="text/plain", buffer=text)
+    broken = FilePayload(name="broken.pdf", mimeType="application/pdf", buffer=b"%PDF-1.7 no more than this")
+    page.locator("#files").set_input_files([good, broken])
     job = page.locator(".job")
     expect(job.locator(".status")).to_have_text("Failed")
     expect(job.locator(".faults")).to_contain_text("broken.pdf")
@@ -125,7 +126,7 @@ def test_a_new_conversation_forgets_the_old_one(fakes: Live, open_page: OpenPage
     choose(page, "agent")
     with page.expect_request(re.compile("agent_query/stream")) as asked:
         turn = ask(page, "What colour has the zebra?")
-    first = asked.value.post_data_json["session_id"]
+    first = _session_of(asked.value)
     expect(turn.locator(".made")).to_be_visible()
     with page.expect_response(re.compile(f"/sessions/{first}")) as forgotten:
         page.locator("#new-conversation").click()
@@ -134,8 +135,12 @@ def test_a_new_conversation_forgets_the_old_one(fakes: Live, open_page: OpenPage
     expect(page.locator("#welcome")).to_be_visible()
     with page.expect_request(re.compile("agent_query/stream")) as asked:
         turn = ask(page, "What colour has the zebra?")
-    assert asked.value.post_data_json["session_id"] != first
+    assert _session_of(asked.value) != first
     expect(turn.locator(".made")).to_be_visible()
+
+
+def _session_of(request: Request) -> str:
+    return str(json.loads(request.post_data or "")["session_id"])
 
 
 def _made_of_text(page: Page) -> int:

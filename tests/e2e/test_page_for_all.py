@@ -150,7 +150,7 @@ def test_nothing_moves_for_who_wants_no_motion(fakes: Live, open_page: OpenPage)
 def test_the_parts_of_the_page_have_names(fakes: Live, open_page: OpenPage) -> None:
     page = open_page(fakes)
     for role in ("banner", "navigation", "main", "contentinfo"):
-        expect(page.get_by_role(role)).to_have_count(1)  # type: ignore[arg-type]
+        expect(page.get_by_role(role)).to_have_count(1)
     nameless = page.evaluate(
         """() => [...document.querySelectorAll("button, input, textarea")]
             .filter((node) => !(node.ariaLabel || node.textContent.trim() || node.labels?.length)).map(String)"""

@@ -9,7 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FilePayload, Page, expect
 
 from answerbox import keys
 from tests.e2e.conftest import OpenPage
@@ -144,7 +144,7 @@ def test_a_mark_opens_the_exact_passage_in_its_document(
 def test_what_the_documents_do_not_tell_is_seen_as_such(service: Service, open_page: OpenPage) -> None:
     page = opened(service, open_page, "rag")
     turn = answered(page, "Xylophone quartz?")
-    expect(turn.locator(".notes")).to_contain_text("The documents do not tell.")
+    expect(turn.locator(".notes")).to_contain_text("No passage was found")
     expect(turn.locator(".sources")).to_be_hidden()
 
 
@@ -272,5 +272,5 @@ def test_a_key_that_may_not_add_documents_is_told_so(service: Service, open_page
     page = open_page(service.live, service.key("query"))
     page.locator("#open-documents").click()
     expect(page.locator("#documents")).to_contain_text("Ferry")
-    page.locator("#files").set_input_files([{"name": "a.txt", "mimeType": "text/plain", "buffer": b"Text."}])
+    page.locator("#files").set_input_files(FilePayload(name="a.txt", mimeType="text/plain", buffer=b"Text."))
     expect(page.locator(".job .problem-title")).to_have_text("This key may not do that.")

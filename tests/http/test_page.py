@@ -51,6 +51,7 @@ async def test_the_page_and_all_that_it_names_are_served_and_nothing_is_inline(a
 async def test_every_module_that_is_imported_is_there_and_every_file_is_reachable(app: App) -> None:
     seen, waiting = {"index.html"}, ["main.js"]
     seen |= {place.removeprefix("ui/") for place in PLACE.findall((await get(app, "/")).body.decode())}
+    seen |= set(re.findall(r'url\("(.+?)"\)', (await get(app, "/ui/page.css")).body.decode()))
     while waiting:
         name = waiting.pop()
         answer = await get(app, f"/ui/{name}")

@@ -56,7 +56,7 @@ export const en = {
   finish_length: "The answer was cut: it had all the tokens it may have.",
   finish_deadline: "The answer was cut: its time was over.",
   finish_cancelled: "The answer was stopped; this is what there was.",
-  finish_refused: "The documents do not tell.",
+  finish_refused: "No passage was found that answers this.",
   finish_quoted: "Sentences of the documents, word for word.",
   finish_custom: "Made by the operator's own program.",
   ended_max_steps: "The agent had all its turns and answered with what it had.",

@@ -13,10 +13,10 @@ export function feedbackFor(requestId, onProblem) {
   label(comment, "comment", "placeholder");
   const word = el("form", { class: "row", hidden: true }, comment, el("button", { type: "submit", t: "send_comment" }));
   const thumbs = [
-    [1, "good", "👍"],
-    [-1, "bad", "👎"],
-  ].map(([score, key, sign]) => {
-    const button = el("button", { type: "button", class: "thumb", "aria-pressed": "false" }, sign);
+    [1, "good", "thumb"],
+    [-1, "bad", "thumb down"],
+  ].map(([score, key, look]) => {
+    const button = el("button", { type: "button", class: look, "aria-pressed": "false" });
     button.addEventListener("click", () => choose(score, button));
     return label(button, key);
   });

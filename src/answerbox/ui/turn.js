@@ -56,7 +56,7 @@ export class Turn {
 
   #finish({ answer, meta }) {
     this.#end();
-    this.#showSources(meta.sources ?? []);
+    this.#showSources(meta.sources ?? [], meta.citations ?? []);
     const open = (n, citation) => openPassage(this.sources[n - 1], citation);
     this.answer.replaceChildren(...rendered(answer, meta.citations ?? [], this.sources.length, open));
     this.after.replaceChildren(...notesOf(meta), this.#under(answer, meta), madeOf(meta));
@@ -75,19 +75,22 @@ export class Turn {
     this.answer.removeAttribute("aria-busy");
   }
 
-  #showSources(sources) {
+  #showSources(sources, citations = []) {
     this.sources = sources;
     this.aside.hidden = sources.length === 0;
-    this.cards.replaceChildren(...sources.map(card));
+    const first = (n) => citations.find((citation) => citation.source === n) ?? null;
+    this.cards.replaceChildren(...sources.map((source, index) => card(source, index + 1, first(index + 1))));
   }
 }
 
-function card(source, index) {
+/** A source; its text begins with the sentence that bears the answer, where there is one. */
+function card(source, n, citation) {
   const title = el("strong", {}, source.title ?? source.document_id);
   const relevance = el("span", { class: "hint", t: ["relevance", { percent: Math.round(source.score * 100) }] });
   const place = el("span", { class: "hint place" }, ...placeOf(source));
-  const text = el("span", { class: "snippet" }, source.text);
-  const head = el("span", { class: "row" }, el("span", { class: "number" }, String(index + 1)), title, relevance);
-  const open = () => openPassage(source, null);
-  return el("li", {}, el("button", { type: "button", class: "card", onclick: open }, head, place, text));
+  const [skipped, text] = [citation?.source_start ?? 0, Array.from(source.text)];
+  const snippet = el("span", { class: "snippet" }, (skipped ? "… " : "") + text.slice(skipped).join(""));
+  const head = el("span", { class: "row" }, el("span", { class: "number" }, String(n)), title, relevance);
+  const open = () => openPassage(source, citation);
+  return el("li", {}, el("button", { type: "button", class: "card", onclick: open }, head, place, snippet));
 }
