@@ -88,12 +88,12 @@ class Live:
         return job
 
 
-def start(folder: Path, target: str = "answerbox.service:Answerbox", **settings: str) -> Live:
+def start(folder: Path, target: str = "answerbox.service:Answerbox", port: int | None = None, **settings: str) -> Live:
     """Starts the service, in a process group of its own, and waits until it is ready.
 
     `settings` are environment variables without their prefix, in any case: `generator_model="fake"`.
     """
-    port = free_port()
+    port = port or free_port()
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "serve.log"
     env = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
