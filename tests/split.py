@@ -26,7 +26,7 @@ class Split:
     settings: Mapping[str, str]
     parts: dict[str, Live] = field(default_factory=dict)
 
-    def start(self, name: str, port: int | None = None) -> Live:
+    def start(self, name: str, port: str | None = None) -> Live:
         """Waits until it is ready; one that was there before gets its port and its folder."""
         service = name.partition("-")[0]
         needs = NEEDS.get(service, tuple(NEEDS))
@@ -48,7 +48,7 @@ class Split:
                     process.send_signal(number)
 
     def again(self, name: str) -> Live:
-        return self.start(name, int(self.parts[name].url.rpartition(":")[2]))
+        return self.start(name, self.parts[name].url.rpartition(":")[2])
 
 
 @contextmanager
