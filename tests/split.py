@@ -34,6 +34,9 @@ class Split:
         self.parts[name] = start(self.folder / name, f"{MODULE}:{service}", port=port, **self.settings, **urls)
         return self.parts[name]
 
+    def stop(self, name: str) -> None:
+        stop(self.parts[name].process)
+
     def kill(self, name: str) -> None:
         """All of its processes, at once, as when its machine is lost. One that is dead already may be killed again."""
         self.signal(name, signal.SIGKILL)
@@ -52,11 +55,11 @@ class Split:
 
 
 @contextmanager
-def split(folder: Path, gateways: int = 1, **settings: str) -> Iterator[Split]:
+def split(folder: Path, gateways: int = 1, /, **settings: str) -> Iterator[Split]:
     """Serves until the block ends. Settings as in `start`."""
     running = Split(folder, settings)
     with ExitStack() as stack:
         for name in (*NEEDS, *(f"{GATEWAY}-{number}" for number in range(1, gateways + 1))):
             running.start(name)
-            stack.callback(lambda name=name: stop(running.parts[name].process))
+            stack.callback(running.stop, name)
         yield running

@@ -8,6 +8,7 @@ import signal
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import httpx
@@ -24,7 +25,7 @@ HOW_HOT = {"question": "How hot should green tea be?"}
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Split]:
     fake = {"generator_model": "fake", "embedder_model": "fake", "fake_token_delay_s": "0.02"}
-    with split(tmp_path_factory.mktemp("split"), gateways=2, index_timeout_s="5", **fake) as running:
+    with split(tmp_path_factory.mktemp("split"), 2, index_timeout_s="5", **fake) as running:
         one, _ = _gateways(running)
         assert one.index([TEA])["status"] == "succeeded"
         yield running
@@ -103,7 +104,7 @@ def test_a_part_that_dies_is_missed_and_comes_back(
         assert "vectors" in without.json()["meta"]["degraded"]
     parts.again(name)
     for gateway in (one, other):
-        wait_until(lambda gateway=gateway: _is_whole(gateway, path), LIMIT_S, "all of it is back")
+        wait_until(partial(_is_whole, gateway, path), LIMIT_S, "all of it is back")
 
 
 def _is_whole(gateway: Live, path: str) -> bool:
