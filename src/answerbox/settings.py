@@ -268,6 +268,16 @@ class Settings(BaseSettings):
         return self.keys_file or self.data_dir / "keys.json"
 
     @property
+    def models_here(self) -> dict[str, str]:
+        """The models that this machine's store must have, by what they are for: those of parts that run here."""
+        tags = {
+            "generator": None if self.llm_base_url or self.generator_url else self.generator_model,
+            "embedder": None if self.embedder_url else self.embedder_model,
+            "reranker": None if self.reranker_url else self.reranker_model,
+        }
+        return {kind: tag for kind, tag in tags.items() if tag and tag != FAKE}
+
+    @property
     def langfuse_keys(self) -> tuple[str, str] | None:
         """The public and the secret one; None where they are not both set."""
         if not (self.langfuse_public_key and self.langfuse_secret_key):
