@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.client.scripted import CALLERS, Caller, Script, scripted
+from tests.client_kit import CALLERS, Caller, Script, scripted
 
 Make = Callable[..., Caller]
 

@@ -20,9 +20,9 @@ from answerbox.contracts import (
     SearchRequest,
 )
 from answerbox.errors import BadUpstream, Conflict, DeadlineExceeded, InvalidRequest, Unavailable
+from tests.client_kit import CALLERS, Caller, Reply, Script, answer
 from tests.live import free_port
 from tests.unit.client.conftest import Make
-from tests.unit.client.scripted import CALLERS, Caller, Reply, Script, answer
 
 BEFORE: dict[str, Any] = {"stage": "indexing", "done": 0, "total": 1, "created_at": "then"}
 RUNNING = Job(job_id="j/1", status="running", **BEFORE)

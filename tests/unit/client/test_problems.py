@@ -20,8 +20,8 @@ from answerbox.errors import (
     tree,
 )
 from answerbox.service.problems import problem, response, status_of
+from tests.client_kit import Caller, Reply, Script, answer, done, frame, stream
 from tests.unit.client.conftest import Make
-from tests.unit.client.scripted import Caller, Reply, Script, answer, done, frame, stream
 
 ID: RequestId = "request-0001"
 TRACE = "ab" * 16

@@ -7,8 +7,8 @@ import pytest
 from answerbox.client.wire import EVENTS
 from answerbox.contracts import DoneEvent, TokenEvent
 from answerbox.errors import BadUpstream, DeadlineExceeded, Unavailable
+from tests.client_kit import Caller, Reply, Script, answer, done, frame, stream, wait_until_gone
 from tests.unit.client.conftest import Make
-from tests.unit.client.scripted import Caller, Reply, Script, answer, done, frame, stream, wait_until_gone
 
 TOKEN = frame("token", {"text": "Привет"})
 WHOLE = (
