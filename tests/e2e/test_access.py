@@ -213,7 +213,7 @@ def test_a_page_of_a_known_origin_may_call_and_read_problems(closed: Live) -> No
 
 def test_the_command_line_sends_its_key(closed: Live, keys: Keys) -> None:
     keys.make("--scope", "query")
-    words = ("ask", "What is it?", "--llm", "--url", closed.url)
+    words = ("ask", "What is it?", "-p", "llm", "--url", closed.url)
     refused = answerbox(keys.folder, *words)
     assert (refused.returncode, "X-API-Key" in refused.stderr) == (1, True)
     done = answerbox(keys.folder, *words, ANSWERBOX_API_KEY=keys.texts[-1])

@@ -18,8 +18,8 @@ STDIN = "-"
 def ask(
     client: Client, pipeline: PipelineName, question: str, fields: dict[str, Any], streams: bool, as_json: bool
 ) -> None:
-    """Shows the answer. Raises: AnswerboxError."""
-    question = sys.stdin.read() if question == STDIN else question
+    """Shows the answer. Raises: AnswerboxError, BadParameter."""
+    question = _from_stdin() if question == STDIN else question
     if streams and not as_json:
         streamed_answer(client, pipeline, question, fields)
         return
@@ -42,3 +42,10 @@ def context_of(text: str | None, file: Path | None) -> str | None:
         raise typer.BadParameter(f"{file} cannot be opened ({exc.strerror})") from exc
     except UnicodeDecodeError as exc:
         raise typer.BadParameter(f"{file} is no text in UTF-8") from exc
+
+
+def _from_stdin() -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as exc:
+        raise typer.BadParameter("the question is no text in UTF-8") from exc

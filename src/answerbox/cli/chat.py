@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 from rich.console import Console
 
@@ -80,7 +80,7 @@ class Chat:
     def _choose(self, name: str) -> None:
         if name in NAMES:
             self.forget()
-            self.pipeline = cast(PipelineName, name)
+            self.pipeline = name
         elif name:
             self._say(f"There is no pipeline {name!r}; there are {', '.join(NAMES)}.")
             return

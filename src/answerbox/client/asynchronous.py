@@ -167,7 +167,7 @@ class AsyncClient:
 
     @asynccontextmanager
     async def _stream(self, call: Call[Any]) -> AsyncIterator[AsyncIterator[Event]]:
-        response = await self._again(call)(self._begun, call)
+        response: httpx.Response = await self._again(call)(self._begun, call)
         async with aclosing(response), aclosing(self._events(response)) as events:
             yield events
 

@@ -173,7 +173,8 @@ class Client:
         return self._do(calls.health())
 
     def _do(self, call: Call[T]) -> T:
-        return self._again(call)(self._once, call)
+        found: T = self._again(call)(self._once, call)
+        return found
 
     def _again(self, call: Call[Any]) -> Retrying:
         return Retrying(**rules(self._retries, call.again, self._retry_s), wait=as_told)
