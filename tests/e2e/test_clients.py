@@ -69,9 +69,9 @@ def test_each_pipeline_answers_with_its_class_and_its_stream_says_the_same(
     if not isinstance(found, LlmResponse):
         assert [source.document_id for source in found.meta.sources] == [quagga]
     events = caller.events(f"stream_{method}", question, **fields)
-    first, last = events[0], events[-1]
-    assert isinstance(first, MetaEvent)
+    last = events[-1]
     assert isinstance(last, DoneEvent)
+    assert sum(isinstance(event, MetaEvent) for event in events) == 1
     assert type(last.response) is answer
     assert last.response.answer == found.answer
     assert "".join(event.text for event in events if isinstance(event, TokenEvent)) == found.answer
