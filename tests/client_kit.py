@@ -96,12 +96,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"" if reply.status == 204 else raw)
 
     def _stream(self, reply: Reply, chunks: Sequence[bytes]) -> None:
-        self._head(reply, {"Transfer-Encoding": "chunked"})
-        for chunk in chunks:
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
-        if reply.end == "well":
-            self.wfile.write(b"0\r\n\r\n")
-        elif reply.end == "held":
+        with suppress(ConnectionError):  # a client may leave at any time
+            self._head(reply, {"Transfer-Encoding": "chunked"})
+            for chunk in chunks:
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+            if reply.end == "well":
+                self.wfile.write(b"0\r\n\r\n")
+        if reply.end == "held":
             self._wait_until_gone()
 
     def _head(self, reply: Reply, more: Mapping[str, str]) -> None:
