@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from httpx_sse import EventSource
 
 from answerbox.settings import variable
 
@@ -54,6 +55,12 @@ def home_with_models(folder: Path) -> Path:
     if not (folder / "models").exists():
         (folder / "models").symlink_to(usual_home() / "models")
     return folder
+
+
+def events(response: httpx.Response) -> Iterator[tuple[str, Any]]:
+    """Name and data of each event of a stream, as they come."""
+    for sent in EventSource(response).iter_sse():
+        yield sent.event, sent.json()
 
 
 @dataclass
