@@ -66,9 +66,9 @@ def good(response: httpx.Response) -> bytes:
 
 
 def read(kind: type[ModelT], content: bytes | str) -> ModelT:
-    """Raises: BadUpstream."""
+    """Fields of a later contract are passed over. Raises: BadUpstream."""
     try:
-        return kind.model_validate_json(content)
+        return kind.model_validate_json(content, extra="ignore")
     except ValidationError as exc:
         first = str(exc).splitlines()[0]
         raise BadUpstream(f"The service's answer is not what the contract says: {first}.", hint=VERSIONS) from exc

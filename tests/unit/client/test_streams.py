@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from answerbox.client.wire import EVENTS
-from answerbox.contracts import DoneEvent, TokenEvent
+from answerbox.contracts import AgentResponse, DoneEvent, LlmResponse, RagResponse, TokenEvent
 from answerbox.errors import BadUpstream, DeadlineExceeded, Unavailable
 from tests.client_kit import Caller, Reply, Script, answer, done, frame, stream, wait_until_gone
 from tests.unit.client.conftest import Make
@@ -74,3 +76,16 @@ def test_leaving_it_hangs_up(caller: Caller, script: Script) -> None:
     script.replies = [stream(TOKEN, TOKEN, end="held")]
     assert caller.events("stream_llm", "Why?", take=1) == [TokenEvent(text="Привет")]
     wait_until_gone(script)
+
+
+@pytest.mark.parametrize("kind", [LlmResponse, RagResponse, AgentResponse])
+def test_fields_of_a_later_contract_are_passed_over(kind: Any, caller: Caller, script: Script) -> None:
+    name = kind.__name__.removesuffix("Response").lower()
+    more = {"plan": "tools", "turns": 1, "ended_by": "answer"} if kind is AgentResponse else {}
+    meta = {**answer().meta.model_dump(), "pipeline": name, **more}
+    response = kind.model_validate({"answer": "Yes.", "meta": meta})
+    data = response.model_dump(mode="json")
+    data |= {"mood": "good", "meta": {**data["meta"], "weather": [1]}}
+    script.replies = [stream(frame("done", {"response": data, "later": 1}))]
+    [event] = caller.events(f"stream_{name}", "Why?")
+    assert event == DoneEvent(response=response)
