@@ -7,7 +7,7 @@ export BENTOML_DO_NOT_TRACK ?= true
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev models serve test check format openapi docs audit lock bento test-page screenshots calibrate eval multihop bench overload soak quality tracing faults crashes scale clean
+.PHONY: help setup setup-dev models serve test check format openapi docs audit lock bento test-page screenshots calibrate eval multihop bench overload soak quality tracing faults crashes scale rolling clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -98,6 +98,9 @@ crashes: setup-dev models ## 70 times kill -9 during ingestion, into docs/crashe
 
 scale: setup-dev models ## A hundred thousand passages, into docs/scale.md: half an hour
 	@$(BIN)/python -m benchmarks.scale
+
+rolling: setup-dev models ## Two gateways behind nginx, restarted and killed under load, into docs/rolling.md
+	@$(BIN)/python -m benchmarks.rolling
 
 clean: ## Remove what was installed and stored here
 	rm -rf .venv .venv.old .venv-bench .venv-audit var

@@ -7,9 +7,8 @@ import itertools
 from typing import Any
 
 import httpx
+from tests.live import events
 from tests.load import QUERY, Ask
-
-from answerbox.cli.client import events
 
 DEADLINE_S = 50.0
 SPARE_TOKENS, FEW_TOKENS = 50, 20
@@ -60,7 +59,7 @@ def questions(question: str, whole: str | None, timeout_s: float = DEADLINE_S) -
 def _streamed(answer: httpx.Response, whole: str | None) -> str:
     name, data = "", dict[str, Any]()
     with contextlib.suppress(httpx.RemoteProtocolError, httpx.ReadError):
-        for name, data in events(answer.iter_lines()):  # noqa: B007
+        for name, data in events(answer):  # noqa: B007
             pass
     if name == "error":
         return f"error {data['problem']['code']}"

@@ -18,9 +18,8 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import httpx
-from tests.live import Live
+from tests.live import Live, events
 
-from answerbox.cli.client import events
 from benchmarks.soak_bad import BAD
 
 PLACES = ("Velmora", "Tarnik", "Oskand", "Brellin", "Hursk", "Medovar", "Silvane", "Korbeth")
@@ -142,7 +141,7 @@ class Client:
             if response.status_code != 200:
                 response.read()
                 _raise(response)
-            *_, (name, data) = events(response.iter_lines())
+            *_, (name, data) = events(response)
         if name != "done":
             raise Failed(f"the stream of {question} ended with {name}: {data}")
         check(question, data["response"], self.answers)

@@ -23,9 +23,9 @@ from rich.console import Console
 from tests.conftest import XQUAD
 from tests.live import serving
 
-from answerbox.cli.client import Client
 from answerbox.cli.evaluate import HttpDoor, indexed, measure, show
-from answerbox.contracts import SearchMode
+from answerbox.client import Client
+from answerbox.contracts import Health, SearchMode
 from answerbox.evaluation import metrics, report, result, tables
 from answerbox.evaluation.compare import compare
 from answerbox.evaluation.dataset import POISONED, Dataset
@@ -88,7 +88,7 @@ class Bench:
 
     client: Client
     dataset: Dataset
-    health: Row
+    health: Health
     out: Console
 
     def searched(self, size: Size, mode: SearchMode = "hybrid") -> Result:
@@ -125,12 +125,12 @@ def bench(dataset: Dataset, out: Console, **settings: str) -> Iterator[Bench]:
     with (
         tempfile.TemporaryDirectory() as folder,
         serving(Path(folder), **settings) as live,
-        Client(live.url) as client,
+        Client(live.url, retry_s=0) as client,
         indexed(client, dataset, out, failures, keep=True),
     ):
         if failures:
             raise SystemExit("\n".join(failures))
-        yield Bench(client, dataset, client.call("GET", "/health"), out)
+        yield Bench(client, dataset, client.health(), out)
 
 
 def usual_service(dataset: Dataset, size: Size, out: Console) -> tuple[Result, list[Ablation]]:

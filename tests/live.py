@@ -11,15 +11,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import httpx
+from httpx_sse import EventSource
 
 from answerbox.settings import variable
 
 BIN = Path(sys.executable).parent
+WHOLE = "answerbox.service:Answerbox"
 OURS = ("ANSWERBOX_", "LANGFUSE_", "OTEL_")
 START_LIMIT_S = 180.0
 STOP_LIMIT_S = 30.0
@@ -55,6 +57,12 @@ def home_with_models(folder: Path) -> Path:
     return folder
 
 
+def events(response: httpx.Response) -> Iterator[tuple[str, Any]]:
+    """Name and data of each event of a stream, as they come."""
+    for sent in EventSource(response).iter_sse():
+        yield sent.event, sent.json()
+
+
 @dataclass
 class Live:
     url: str
@@ -88,12 +96,12 @@ class Live:
         return job
 
 
-def start(folder: Path, target: str = "answerbox.service:Answerbox", **settings: str) -> Live:
+def start(folder: Path, target: str = WHOLE, port: str | None = None, **settings: str) -> Live:
     """Starts the service, in a process group of its own, and waits until it is ready.
 
     `settings` are environment variables without their prefix, in any case: `generator_model="fake"`.
     """
-    port = free_port()
+    port = port or str(free_port())
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "serve.log"
     env = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
@@ -107,7 +115,7 @@ def start(folder: Path, target: str = "answerbox.service:Answerbox", **settings:
     }
     with log.open("ab") as sink:
         process = subprocess.Popen(
-            [str(BIN / "bentoml"), "serve", target, "--host", "127.0.0.1", "--port", str(port)],
+            [str(BIN / "bentoml"), "serve", target, "--host", "127.0.0.1", "--port", port],
             env=env,
             cwd=folder,
             stdout=sink,
@@ -124,8 +132,17 @@ def start(folder: Path, target: str = "answerbox.service:Answerbox", **settings:
 
 
 @contextmanager
-def serving(folder: Path, target: str = "answerbox.service:Answerbox", **settings: str) -> Iterator[Live]:
-    """Serves until the block ends; then the process group must be gone. Settings as in `start`."""
+def serving(folder: Path, target: str = WHOLE, **settings: str) -> Iterator[Live]:
+    """Serves until the block ends; then the process group must be gone. Settings as in `start`.
+
+    With `ANSWERBOX_TEST_SPLIT` each part is a service of its own (`split.py`), with the data in the same place.
+    """
+    if target == WHOLE and os.environ.get("ANSWERBOX_TEST_SPLIT"):
+        from tests.split import split
+
+        with split(folder, **{"data_dir": str(folder / "data"), **settings}) as running:
+            yield replace(running.parts["Answerbox-1"], folder=folder)
+        return
     live = start(folder, target, **settings)
     try:
         yield live

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from tenacity import (
     AsyncRetrying,
@@ -19,13 +20,14 @@ from tenacity import (
 )
 from tenacity.stop import stop_base
 
-from answerbox.errors import Unavailable
+from answerbox.errors import AnswerboxError, Unavailable
 
 ATTEMPTS = 3
 SHARE = 0.1
 """Of the calls, as many may be done again ..."""
 AT_ONCE = 10.0
 """... and so many beyond, saved up in better times."""
+BACKOFF = wait_random_exponential(multiplier=0.1, max=1.0)
 
 watchers: list[Callable[[BaseException], None]] = []
 """Told of each failure after which a step is done again."""
@@ -61,15 +63,25 @@ def retrying(
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncRetrying:
     """For `async for attempt in retrying(budget)`; raises the last of `errors` that it got."""
+    return AsyncRetrying(**rules(budget, errors, within_s), wait=BACKOFF, sleep=pause)
+
+
+def rules(budget: RetryBudget, errors: tuple[type[Exception], ...], within_s: float) -> dict[str, Any]:
+    """When tenacity's `Retrying` and `AsyncRetrying` do a step again; how long they wait is left to the caller."""
     budget.called()
-    return AsyncRetrying(
-        retry=retry_if_exception_type(errors),
-        stop=stop_after_attempt(ATTEMPTS) | stop_before_delay(within_s) | budget,
-        wait=wait_random_exponential(multiplier=0.1, max=1.0),
-        sleep=pause,
-        before_sleep=_tell,
-        reraise=True,
-    )
+    return {
+        "retry": retry_if_exception_type(errors),
+        "stop": stop_after_attempt(ATTEMPTS) | stop_before_delay(within_s) | budget,
+        "before_sleep": _tell,
+        "reraise": True,
+    }
+
+
+def as_told(retry_state: RetryCallState) -> float:
+    """Seconds to wait: what the failure says in `extra["retry_after_s"]`, and no less than `BACKOFF`."""
+    failure = retry_state.outcome.exception() if retry_state.outcome else None
+    told = failure.extra.get("retry_after_s", 0) if isinstance(failure, AnswerboxError) else 0
+    return max(float(told), BACKOFF(retry_state))
 
 
 def _tell(retry_state: RetryCallState) -> None:

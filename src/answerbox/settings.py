@@ -18,6 +18,7 @@ BUILTIN = "builtin"
 
 
 PREFIX = "ANSWERBOX_"
+HTTP = r"^https?://"
 
 
 class Settings(BaseSettings):
@@ -31,7 +32,7 @@ class Settings(BaseSettings):
     )
     llm_base_url: str | None = Field(
         None,
-        pattern=r"^https?://",
+        pattern=HTTP,
         description="An OpenAI-compatible server (`http://host:8000/v1`) that generates instead of a local model.",
     )
     llm_model: str | None = Field(None, description="Model name there; without one, the first that it lists.")
@@ -49,6 +50,17 @@ class Settings(BaseSettings):
     llm_concurrency: int = Field(
         64, ge=1, le=10_000, description="Requests to that server at a time; more are refused."
     )
+
+    generator_url: str | None = Field(
+        None,
+        pattern=HTTP,
+        description="Where a `Generator` of its own runs (`http://generator:3000`), not beside this one.",
+    )
+    embedder_url: str | None = Field(None, pattern=HTTP, description="The same for `Embedder`; `Index` needs it too.")
+    index_url: str | None = Field(
+        None, pattern=HTTP, description="The same for `Index`, which is one for all gateways."
+    )
+    reranker_url: str | None = Field(None, pattern=HTTP, description="The same for `Reranker`.")
 
     data_dir: Path = Field(
         Path.home() / ".answerbox",
@@ -159,7 +171,7 @@ class Settings(BaseSettings):
         "no other.",
     )
     chroma_url: str | None = Field(
-        None, pattern=r"^https?://", description="A Chroma server that holds the vectors instead of the data folder."
+        None, pattern=HTTP, description="A Chroma server that holds the vectors instead of the data folder."
     )
     chroma_timeout_s: float = Field(
         5.0, gt=0, le=120, description="Longest wait for an answer of that server, seconds."
@@ -214,7 +226,7 @@ class Settings(BaseSettings):
     langfuse_base_url: str = Field(
         "https://cloud.langfuse.com",
         validation_alias="LANGFUSE_BASE_URL",
-        pattern=r"^https?://",
+        pattern=HTTP,
         description="Langfuse's address: a server of your own (v4.59 or newer), or its cloud.",
     )
     prompt_label: str = Field(
@@ -226,7 +238,7 @@ class Settings(BaseSettings):
     otlp_endpoint: str | None = Field(
         None,
         validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
-        pattern=r"^https?://",
+        pattern=HTTP,
         description="Any backend that takes OTLP over HTTP gets the same traces, at `/v1/traces` below this address.",
     )
     trace_sample: float = Field(1.0, ge=0, le=1, description="Share of the requests that are traced; failures always.")
@@ -255,6 +267,16 @@ class Settings(BaseSettings):
     @property
     def keys_path(self) -> Path:
         return self.keys_file or self.data_dir / "keys.json"
+
+    @property
+    def models_here(self) -> dict[str, str]:
+        """The models that this machine's store must have, by what they are for: those of parts that run here."""
+        tags = {
+            "generator": None if self.llm_base_url or self.generator_url else self.generator_model,
+            "embedder": None if self.embedder_url else self.embedder_model,
+            "reranker": None if self.reranker_url else self.reranker_model,
+        }
+        return {kind: tag for kind, tag in tags.items() if tag and tag != FAKE}
 
     @property
     def langfuse_keys(self) -> tuple[str, str] | None:

@@ -6,13 +6,16 @@ import os
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from answerbox.contracts import DocumentIn
+from answerbox.errors import Forbidden, RateLimited, Unauthorized
+from tests.client_kit import CALLERS, Caller
 from tests.live import BIN, Live, free_port, serving, start, wait_until
 
 QUESTION = {"question": "What colour is the stone?"}
@@ -213,11 +216,25 @@ def test_a_page_of_a_known_origin_may_call_and_read_problems(closed: Live) -> No
 
 def test_the_command_line_sends_its_key(closed: Live, keys: Keys) -> None:
     keys.make("--scope", "query")
-    words = ("ask", "What is it?", "--llm", "--url", closed.url)
+    words = ("ask", "What is it?", "-p", "llm", "--url", closed.url)
     refused = answerbox(keys.folder, *words)
     assert (refused.returncode, "X-API-Key" in refused.stderr) == (1, True)
     done = answerbox(keys.folder, *words, ANSWERBOX_API_KEY=keys.texts[-1])
     assert (done.returncode, bool(done.stdout.strip())) == (0, True), done.stderr
+
+
+@pytest.mark.parametrize("kind", CALLERS)
+def test_the_clients_raise_what_the_gate_says(closed: Live, keys: Keys, kind: Callable[..., Caller]) -> None:
+    keys.make("--scope", "query", "--tokens-per-day", "1")
+    key = keys.texts[-1]
+    with pytest.raises(Unauthorized):
+        kind(closed.url).call("llm", "Why?")
+    with pytest.raises(Forbidden):
+        kind(closed.url, {"key": key}).call("add_documents", [DocumentIn(text="x")])
+    assert kind(closed.url, {"key": key}).call("llm", "Why?").answer
+    with pytest.raises(RateLimited) as caught:
+        kind(closed.url, {"key": key}).events("stream_llm", "Why?")
+    assert 0 < caught.value.extra["retry_after_s"] <= 86_400
 
 
 def test_no_key_stands_in_the_log(closed: Live, keys: Keys) -> None:

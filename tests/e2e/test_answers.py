@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from answerbox.cli.client import events
-from tests.live import Live
+from tests.live import Live, events
 
 SHOP = [
     {
@@ -162,4 +161,4 @@ def test_xquad_passages_are_found(xquad: Path, real: Live) -> None:
 def _events(live: Live, path: str, body: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     with live.client() as client, client.stream("POST", path, json=body) as response:
         assert response.headers["content-type"].startswith("text/event-stream")
-        return list(events(response.iter_lines()))
+        return list(events(response))

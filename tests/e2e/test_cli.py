@@ -34,9 +34,9 @@ def answerbox(*arguments: str | Path, **env: str) -> Done:
     )
 
 
-def one_line(done: Done) -> str:
+def one_line(done: Done, code: int = 1) -> str:
     """Of a failure: all that is on stderr."""
-    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.returncode == code, done.stdout + done.stderr
     [line] = done.stderr.splitlines()
     assert line.startswith("answerbox: ")
     return line
@@ -99,46 +99,11 @@ def test_a_path_that_cannot_be_read_is_one_clear_line(name: str, fakes: Live, ha
     assert name in one_line(answerbox("ingest", handbook / name, "--url", fakes.url))
 
 
-def test_an_answer_comes_with_its_sources(fakes: Live, handbook: Path) -> None:
-    answerbox("ingest", handbook, "--url", fakes.url)
-    done = answerbox("ask", "What does the zebra wear?", ANSWERBOX_URL=fakes.url)
-    assert (done.returncode, done.stderr) == (0, "")
-    answer, *sources = [line for line in done.stdout.splitlines() if line]
-    assert answer
-    assert [line for line in sources if line.startswith("[1] About zebras (")]
-
-
-def test_the_model_alone_answers_without_sources(fakes: Live) -> None:
-    done = answerbox("ask", "one two three", "--llm", "--url", fakes.url)
-    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "one two three", "")
-
-
-def test_an_answer_appears_as_it_is_made(fakes: Live) -> None:
-    question = " ".join(f"w{number}" for number in range(200))  # 4 s at 20 ms a token
-    process = subprocess.Popen(
-        [BIN / "answerbox", "ask", question, "--llm", "--url", fakes.url], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout
-    try:
-        assert process.stdout.read(3) == "w0 "
-        assert process.poll() is None
-        assert process.stdout.read().split()[-1] == "w199"
-        assert process.wait(30) == 0
-    finally:
-        process.kill()
-
-
-@pytest.mark.parametrize("arguments", [("ask", "Why?"), ("ask", "Why?", "--llm"), ("ingest", ".")])
-def test_without_a_service_there_is_one_clear_line(arguments: tuple[str, ...], handbook: Path) -> None:
-    given = [str(handbook) if argument == "." else argument for argument in arguments]
+def test_without_a_service_there_is_one_clear_line(handbook: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}"
-    line = one_line(answerbox(*given, "--url", url))
+    line = one_line(answerbox("ingest", handbook, "--url", url), code=75)
     assert url in line
     assert "make serve" in line
-
-
-def test_a_refused_question_is_one_clear_line(fakes: Live) -> None:
-    one_line(answerbox("ask", " ", "--url", fakes.url))
 
 
 def test_the_models_are_listed_with_kind_and_licence() -> None:
@@ -256,7 +221,7 @@ def test_a_service_says_when_it_is_ready_and_leaves_no_process_when_it_is_stoppe
     with serve(tmp_path) as (process, log):
         url = wait_until_ready(process, log)
         assert f"curl -s {url}/llm_query" in log.read_text()
-        assert answerbox("ask", "ping", "--llm", "--url", url).stdout.strip() == "ping"
+        assert answerbox("ask", "ping", "-p", "llm", "--url", url).stdout.strip() == "ping"
         assert len(marked(tmp_path)) > 4  # this command, BentoML and its workers
         process.send_signal(number)
         assert process.wait(STOP_S) == 0

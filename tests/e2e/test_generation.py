@@ -14,8 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from answerbox.cli.client import events
-from tests.live import Live, serving, wait_until
+from tests.live import Live, events, serving, wait_until
 from tests.openai_server import Answer, OpenAIServer, openai_server
 
 WORDS = " ".join(f"w{number}" for number in range(30))
@@ -132,10 +131,10 @@ def test_one_users_flood_does_not_starve_another(tight: Live) -> None:
 
 def test_a_reader_that_does_not_read_holds_up_nobody(tight: Live) -> None:
     with tight.client() as client, client.stream("POST", "/llm_query/stream", json=body(LONG, max_tokens=700)) as slow:
-        lines = slow.iter_lines()
-        next(lines)
+        told = events(slow)
+        next(told)
         assert tight.post("/llm_query", body()).json()["answer"] == WORDS
-        got = list(events(lines))
+        got = list(told)
     assert got[-1][0] == "done"
     assert "".join(str(data["text"]) for name, data in got if name == "token") in LONG
 
@@ -143,7 +142,7 @@ def test_a_reader_that_does_not_read_holds_up_nobody(tight: Live) -> None:
 def test_words_leave_when_they_are_made(tight: Live) -> None:
     body_ = body(LONG, max_tokens=300)
     with tight.client() as client, client.stream("POST", "/llm_query/stream", json=body_) as response:
-        came = [(name, time.monotonic()) for name, _ in events(response.iter_lines())]
+        came = [(name, time.monotonic()) for name, _ in events(response)]
     first = next(when for name, when in came if name == "token")
     assert came[-1][0] == "done"
     assert came[-1][1] - first > 1.0, "300 tokens of 5 ms each take longer than that"
@@ -199,7 +198,7 @@ def test_a_remote_engine_answers_and_no_model_is_loaded_here(over: Live, engine:
 def test_a_remote_engine_streams(over: Live, engine: OpenAIServer) -> None:
     engine.renew()
     with over.client() as client, client.stream("POST", "/llm_query/stream", json={"question": "Where?"}) as response:
-        got = list(events(response.iter_lines()))
+        got = list(events(response))
     assert [data["text"] for name, data in got if name == "token"] == ["Paris", " is", " it", "."]
     assert got[-1][0] == "done"
 
@@ -217,7 +216,7 @@ def test_a_reader_who_hangs_up_ends_the_remote_stream(over: Live, engine: OpenAI
     engine.renew()
     engine.answer = Answer(words=["word "] * 1_000, delay_s=0.02)
     with over.client() as client, client.stream("POST", "/llm_query/stream", json={"question": "Where?"}) as response:
-        for name, _ in events(response.iter_lines()):
+        for name, _ in events(response):
             if name == "token":
                 break
     wait_until(lambda: engine.gone == 1, 10, "the remote stream was closed")

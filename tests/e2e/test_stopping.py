@@ -12,8 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from answerbox.cli.client import events
-from tests.live import Live, start, stop, wait_until
+from tests.live import Live, events, start, stop, wait_until
 
 WORDS = 150
 """Three seconds at 20 ms a token."""
@@ -44,7 +43,7 @@ class Running:
 
     def _read(self) -> None:
         with self._live.client() as client, client.stream("POST", "/llm_query/stream", json=BODY) as response:
-            for event in events(response.iter_lines()):
+            for event in events(response):
                 self.events.append(event)
 
 

@@ -10,8 +10,7 @@ import threading
 
 import httpx
 
-from answerbox.cli.client import events
-from tests.live import Live, wait_until
+from tests.live import Live, events, wait_until
 from tests.load import worker
 
 BURST = 500
@@ -33,7 +32,7 @@ def test_a_long_stream_is_whole_while_500_calls_burst(fakes: Live) -> None:
 
     def read() -> None:
         with fakes.client() as client, client.stream("POST", "/llm_query/stream", json=body) as response:
-            got.extend(events(response.iter_lines()))
+            got.extend(events(response))
 
     reader = threading.Thread(target=read)
     reader.start()
@@ -56,7 +55,7 @@ def test_characters_survive_the_way_through_the_services(fakes: Live) -> None:
     expected = " ".join(question.split())
     assert fakes.post("/llm_query", body).json()["answer"] == expected
     with fakes.client() as client, client.stream("POST", "/llm_query/stream", json=body) as response:
-        got = list(events(response.iter_lines()))
+        got = list(events(response))
     assert "".join(str(data["text"]) for name, data in got if name == "token") == expected
 
 
@@ -75,7 +74,7 @@ def test_a_reader_who_hangs_up_ends_the_generation(fakes: Live) -> None:
     before = _generated(fakes)[0]
     body = {"question": "ж " * LONG_WORDS, "options": {"max_tokens": 4_096}}
     with fakes.client() as client, client.stream("POST", "/llm_query/stream", json=body) as response:
-        for name, _ in events(response.iter_lines()):
+        for name, _ in events(response):
             if name == "token":
                 break
     _stops_early(fakes, before)

@@ -29,7 +29,7 @@ FLOORS = (
     {"ports", "evaluation"},
     {"ledger", "feedback", "sessions", "agent_graph"},
     {"pipelines", "documents", "adapters"},
-    {"app"},
+    {"app", "client"},
     {"run", "service", "cli"},
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
@@ -42,7 +42,8 @@ VENDORS = {
     "chromadb": ("adapters/chroma_",),
     "bentoml": ("service/", "adapters/model_store.py", "adapters/bento_remote.py", "adapters/bento_generator.py"),
     "starlette": ("service/",),
-    "httpx": ("cli/", "adapters/chroma_errors.py", "adapters/chroma_http.py", "adapters/langfuse_"),
+    "httpx": ("cli/", "client/", "adapters/chroma_errors.py", "adapters/chroma_http.py", "adapters/langfuse_"),
+    "httpx_sse": ("client/",),
     "httpx2": ("adapters/openai_generator.py", "adapters/openai_errors.py"),
     "langgraph": ("adapters/langgraph_graph.py",),
     "langsmith": ("adapters/langgraph_graph.py",),
@@ -173,9 +174,16 @@ def test_a_process_without_a_model_loads_no_heavy_library(name: str) -> None:
     assert done.stdout.split() == []
 
 
-def test_the_core_loads_no_web_framework() -> None:
-    names = "answerbox.pipelines.rag, answerbox.documents.library, answerbox.ports"
-    code = f"import sys, {names}; print(*sorted(set(sys.modules) & {{'bentoml', 'starlette', 'torch', 'httpx'}}))"
+@pytest.mark.parametrize(
+    ("names", "heavy"),
+    [
+        ("answerbox.pipelines.rag, answerbox.documents.library, answerbox.ports", "bentoml starlette torch httpx"),
+        ("answerbox.client", "bentoml starlette torch transformers chromadb openvino langfuse opentelemetry"),
+    ],
+    ids=["core", "client"],
+)
+def test_the_core_and_the_client_load_no_framework(names: str, heavy: str) -> None:
+    code = f"import sys, {names}; print(*sorted(set(sys.modules) & set('{heavy}'.split())))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -58,3 +59,12 @@ def test_settings_cannot_be_changed_later() -> None:
     settings = load_settings()
     with pytest.raises(ValidationError, match="frozen"):
         settings.device = "cpu"  # type: ignore[misc]
+
+
+def test_models_of_parts_that_run_elsewhere_are_not_needed_here() -> None:
+    url = "http://10.0.0.2:3000"
+    models: dict[str, Any] = {"generator_model": "a", "embedder_model": "b", "reranker_model": "c"}
+    assert Settings(**models).models_here == {"generator": "a", "embedder": "b", "reranker": "c"}
+    assert Settings(**models, generator_url=url, embedder_url=url).models_here == {"reranker": "c"}
+    assert Settings(**models, llm_base_url=url, reranker_url=url).models_here == {"embedder": "b"}
+    assert Settings(generator_model="fake", embedder_model="fake").models_here == {}

@@ -18,7 +18,7 @@ from rich.text import Text
 from answerbox.cli import checks
 from answerbox.cli.checks import Finding, Status, failure
 from answerbox.errors import AnswerboxError, SetupError
-from answerbox.settings import FAKE, Settings, load_settings
+from answerbox.settings import Settings, load_settings
 
 LIMIT_S = 10.0
 STYLES = {Status.ok: "green", Status.warning: "yellow", Status.failure: "red"}
@@ -77,7 +77,7 @@ def _of_settings(settings: Settings) -> Iterator[tuple[str, Check]]:
     yield "data folder", partial(checks.data_folder, settings.data_dir)
     yield "data disk", partial(checks.disk, settings.data_dir, "ANSWERBOX_DATA_DIR")
     yield "model disk", lambda: checks.disk(checks.model_store_folder(), "BENTOML_HOME")
-    for kind, tag in _models(settings).items():
+    for kind, tag in settings.models_here.items():
         yield kind, partial(checks.model, tag)
     yield "gpu", partial(checks.gpu, settings)
     if _may_need_openvino(settings):
@@ -85,18 +85,8 @@ def _of_settings(settings: Settings) -> Iterator[tuple[str, Check]]:
     yield from _servers(settings)
 
 
-def _models(settings: Settings) -> dict[str, str]:
-    """The models that the store must have, by what they are for."""
-    tags = {
-        "generator": None if settings.llm_base_url else settings.generator_model,
-        "embedder": settings.embedder_model,
-        "reranker": settings.reranker_model,
-    }
-    return {kind: tag for kind, tag in tags.items() if tag and tag != FAKE}
-
-
 def _may_need_openvino(settings: Settings) -> bool:
-    models = _models(settings)
+    models = settings.models_here
     return "embedder" in models or ("generator" in models and settings.engine in ("auto", "openvino"))
 
 

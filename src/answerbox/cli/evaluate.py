@@ -10,18 +10,16 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import quote
 
-from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 from rich.table import Table
 
-from answerbox.cli.client import Client
 from answerbox.cli.in_langfuse import InLangfuse
+from answerbox.client import Client
 from answerbox.contracts import (
     DocumentIn,
+    Health,
     LlmRequest,
     LlmResponse,
     RagRequest,
@@ -29,7 +27,7 @@ from answerbox.contracts import (
     SearchRequest,
     SearchResponse,
 )
-from answerbox.errors import AnswerboxError, BadUpstream, DocumentNotFound, InvalidRequest
+from answerbox.errors import AnswerboxError, DocumentNotFound, InvalidRequest
 from answerbox.evaluation import report, result, tables
 from answerbox.evaluation.compare import Comparison, compare
 from answerbox.evaluation.dataset import Dataset, load
@@ -39,8 +37,6 @@ from answerbox.evaluation.run import Door, Plan, count, run
 
 BATCH = 50
 REMOVALS = 8
-
-AnswerT = TypeVar("AnswerT", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -60,23 +56,13 @@ class HttpDoor:
     traced: bool = False
 
     def search(self, request: SearchRequest) -> SearchResponse:
-        return self._posted("/search", request, SearchResponse)
+        return self.client.search(request)
 
     def ask(self, request: RagRequest) -> RagResponse:
-        headers = {"traceparent": trace_parent()} if self.traced else None
-        return self._posted("/rag_query", request, RagResponse, headers)
+        return self.client.rag(request, traceparent=trace_parent()) if self.traced else self.client.rag(request)
 
     def ask_alone(self, request: LlmRequest) -> LlmResponse:
-        return self._posted("/llm_query", request, LlmResponse)
-
-    def _posted(
-        self, path: str, request: BaseModel, answer: type[AnswerT], headers: dict[str, str] | None = None
-    ) -> AnswerT:
-        body = request.model_dump(mode="json", exclude_none=True)
-        try:
-            return answer.model_validate(self.client.call("POST", path, body, headers))
-        except ValueError as exc:
-            raise _strange(exc) from exc
+        return self.client.llm(request)
 
 
 def evaluate(
@@ -99,7 +85,7 @@ def evaluate(
     dataset = load(folder, languages)
     before = result.read(files.compare) if files.compare else None
     _check_folders(files)
-    health = client.call("GET", "/health")
+    health = client.health()
     if langfuse:
         langfuse.look(out)
     failures: list[str] = []
@@ -120,14 +106,14 @@ def evaluate(
 
 
 def measure(
-    door: Door, dataset: Dataset, plan: Plan, health: dict[str, Any], out: Console, machine: str | None = None
+    door: Door, dataset: Dataset, plan: Plan, health: Health, out: Console, machine: str | None = None
 ) -> Result:
     """The run with a progress bar; `health` is what the service says of itself."""
     about = About(
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         dataset=dataset.name,
-        version=str(health.get("version", "")),
-        models={name: str(model) for name, model in health.get("models", {}).items()},
+        version=health.version,
+        models=health.models,
         machine=machine,
         options=asdict(plan),
     )
@@ -196,12 +182,11 @@ def _check_folders(files: Files) -> None:
 
 
 def _index(client: Client, batch: list[DocumentIn]) -> list[str]:
-    body = {"documents": [document.model_dump(mode="json", exclude_none=True) for document in batch]}
     try:
-        job = client.finished(client.call("POST", "/documents", body))
+        job = client.wait(client.add_documents(batch))
     except InvalidRequest as exc:
         return [f"{len(batch)} documents from {batch[0].id} on were refused: {exc.message}"]
-    return [f"{error['document_id']}: {error['message']}" for error in job["errors"]]
+    return [f"{error.document_id}: {error.message}" for error in job.errors]
 
 
 def _remove(client: Client, documents: list[DocumentIn]) -> list[str]:
@@ -211,10 +196,9 @@ def _remove(client: Client, documents: list[DocumentIn]) -> list[str]:
 
 
 def _remove_one(client: Client, document: DocumentIn) -> str | None:
-    owner = f"?user_id={document.user_id}" if document.user_id else ""
     try:
         with suppress(DocumentNotFound):
-            client.call("DELETE", f"/documents/{quote(str(document.id), safe='')}{owner}")
+            client.delete_document(str(document.id), document.user_id)
     except AnswerboxError as exc:
         return str(exc)
     return None
@@ -239,7 +223,3 @@ def _rich(table: tables.Table) -> Table:
     for row in table.rows:
         shown.add_row(*row)
     return shown
-
-
-def _strange(exc: ValueError) -> BadUpstream:
-    return BadUpstream(f"The service's answer is not what the contract says: {str(exc).splitlines()[0]}.")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import mimetypes
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from answerbox.cli.client import Client
+from answerbox.client import Client, File
 from answerbox.documents.reading import find
 from answerbox.errors import InvalidRequest
 
@@ -84,29 +81,16 @@ def _batches(files: list[Named]) -> Iterator[list[Named]]:
 
 def _index(client: Client, batch: list[Named], user_id: str | None, tallies: dict[str, Tally]) -> list[str]:
     try:
-        job = client.finished(_send(client, batch, user_id))
+        job = client.wait(client.upload([File(file.name, file.path) for file in batch], user_id=user_id))
     except InvalidRequest as exc:
         if len(batch) > 1:  # one of them is to blame; the others need not suffer
             return [reason for file in batch for reason in _index(client, [file], user_id, tallies)]
         _count(tallies, batch[0], failed=True)
         return [f"{batch[0].name}: {exc.message}"]
-    wrong = {error["document_id"] for error in job["errors"]}
+    wrong = {error.document_id for error in job.errors}
     for file in batch:
         _count(tallies, file, failed=file.name in wrong)
-    return [f"{error['document_id']}: {error['message']}" for error in job["errors"]]
-
-
-def _send(client: Client, batch: list[Named], user_id: str | None) -> dict[str, Any]:
-    opened = [file.path.open("rb") for file in batch]
-    try:
-        parts: list[tuple[str, tuple[str, IO[bytes], str]]] = [
-            ("files", (file.name, handle, mimetypes.guess_type(file.name)[0] or "application/octet-stream"))
-            for file, handle in zip(batch, opened, strict=True)
-        ]
-        return client.upload("/documents", parts, {"user_id": user_id} if user_id else {}, uuid.uuid4().hex)
-    finally:
-        for handle in opened:
-            handle.close()
+    return [f"{error.document_id}: {error.message}" for error in job.errors]
 
 
 def _count(tallies: dict[str, Tally], file: Named, failed: bool) -> None:

@@ -1,4 +1,8 @@
-"""The commands. One line for a failure, on stderr, and exit code 1."""
+"""The commands. One line for a failure, on stderr.
+
+Exit codes: 0, done; 1, failed; 2, called wrongly; 75, failed, but the same may succeed later (EX_TEMPFAIL of
+sysexits.h); 130, stopped with Ctrl-C.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +16,12 @@ from rich.console import Console
 
 from answerbox import __version__
 from answerbox.cli import keys, models
-from answerbox.cli.client import Client
 from answerbox.cli.ingest import ingest as ingest_paths
 from answerbox.cli.reindex import reindex as run_reindex
+from answerbox.client import Client
+from answerbox.contracts import PipelineName
 from answerbox.errors import AnswerboxError
+from answerbox.log_text import escaped
 
 if TYPE_CHECKING:
     from answerbox.cli.in_langfuse import InLangfuse
@@ -29,8 +35,14 @@ app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
 
 out = Console()
+AGAIN = 75
 Url = Annotated[str, typer.Option(envvar="ANSWERBOX_URL", help="Where the service runs.")]
 Key = Annotated[str | None, typer.Option(envvar="ANSWERBOX_API_KEY", help="API key, where it asks for one.")]
+Pipeline = Annotated[
+    PipelineName,
+    typer.Option("--pipeline", "-p", help="`llm`: the model alone; `rag`: from the documents; `agent`: step by step."),
+]
+UserId = Annotated[str | None, typer.Option(help="Who asks.")]
 LOCAL = "http://127.0.0.1:3000"
 
 
@@ -73,21 +85,32 @@ def reindex(url: Url = LOCAL, key: Key = None) -> None:
 
 @app.command()
 def ask(
-    question: str,
+    question: Annotated[str, typer.Argument(help="`-`: read it from stdin.")],
+    pipeline: Pipeline = "rag",
+    context: Annotated[str | None, typer.Option(help="What you know already, as material for the answer.")] = None,
+    context_file: Annotated[Path | None, typer.Option(help="The same, from a file.", metavar="FILE")] = None,
+    user_id: UserId = None,
     url: Url = LOCAL,
     key: Key = None,
-    llm: Annotated[bool, typer.Option("--llm", help="Ask the model alone, without the documents.")] = False,
+    stream: Annotated[bool, typer.Option(help="Whether words appear as they are made.")] = True,
+    json_: Annotated[bool, typer.Option("--json", help="Print the whole response as JSON, with its sources.")] = False,
 ) -> None:
-    """Ask a running service; the answer appears as it is made, its sources below it."""
+    """Ask a running service; the answer is on stdout, its sources and an agent's steps are on stderr."""
+    from answerbox.cli import ask as one
+
+    given = {"context": one.context_of(context, context_file), "user_id": user_id}
+    fields = {name: value for name, value in given.items() if value is not None}
     with Client(url, key) as client:
-        for name, data in client.stream("/llm_query/stream" if llm else "/rag_query/stream", question):
-            if name == "token":
-                out.print(data["text"], end="", markup=False, highlight=False, soft_wrap=True)
-            elif name == "done":
-                out.print()
-                for number, source in enumerate(data["response"]["meta"].get("sources", []), start=1):
-                    place = source["title"] or source["document_id"]
-                    out.print(f"[{number}] {place} ({source['score']:.2f})", markup=False, style="dim")
+        one.ask(client, pipeline, question, fields, stream, json_)
+
+
+@app.command()
+def chat(pipeline: Pipeline = "agent", user_id: UserId = None, url: Url = LOCAL, key: Key = None) -> None:
+    """Talk with a running service; /help there tells more."""
+    from answerbox.cli.chat import Chat, run
+
+    with Client(url, key) as client:
+        run(Chat(client, pipeline, user_id))
 
 
 @app.command("eval")
@@ -135,7 +158,7 @@ def evaluate(
         raise typer.BadParameter("--langfuse-dataset and --langfuse-run go with --langfuse")
     kept = _in_langfuse(langfuse_dataset, langfuse_run) if langfuse else None
     plan = Plan(questions, questions, questions, questions, concurrency=concurrency)
-    with Client(url, key) as client:
+    with Client(url, key, retry_s=0) as client:  # what fails is part of the result
         files = Files(json_, html, compare)
         failed = run(client, dataset or POISONED, wanted, plan, files, out, ingest, keep, kept)
     raise typer.Exit(1 if failed else 0)
@@ -188,8 +211,8 @@ def main() -> None:
     try:
         app()
     except AnswerboxError as exc:
-        typer.echo(f"answerbox: {exc}", err=True)
-        sys.exit(1)
+        typer.echo(f"answerbox: {escaped(str(exc))}", err=True)
+        sys.exit(AGAIN if exc.retryable else 1)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from answerbox import keys
 from answerbox.adapters import model_store
 from answerbox.adapters.data_folder import DataFolder
 from answerbox.errors import SetupError
-from answerbox.settings import FAKE, Settings, load_settings
+from answerbox.settings import Settings, load_settings
 
 POLL_S = 0.25
 STOP_WAIT_S = 3.0
@@ -56,12 +56,12 @@ def check(settings: Settings, host: str, port: int) -> None:
     """Raises SetupError: a busy port, a missing model, a data folder in use."""
     _check_port(host, port)
     try:
-        for tag in (settings.generator_model, settings.embedder_model):
-            if tag != FAKE:
-                model_store.find(tag)
+        for tag in settings.models_here.values():
+            model_store.find(tag)
     except OSError as exc:
         raise SetupError(f"The model store cannot be used: {exc}.", hint="BENTOML_HOME says where it is.") from exc
-    DataFolder(settings.data_dir).release()
+    if not settings.index_url:
+        DataFolder(settings.data_dir).release()
 
 
 def _check_keys(settings: Settings, host: str, open_: bool) -> None:

@@ -5,6 +5,7 @@ The tools are called by the caller, who asks again with what they told: `since`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
@@ -15,6 +16,7 @@ from answerbox.tools import ToolCall, ToolSpec
 from answerbox.validation import invalid_request
 
 CALLERS = "caller"
+ROLES = {"user": "User", "assistant": "Assistant", "tool": "Tool"}
 NO_TOOLS = "the model that is served here calls no tools: leave it out"
 NO_CHOICE = "the model that is served here cannot be made to call a tool: leave it out, or say `auto`"
 
@@ -42,6 +44,13 @@ class ChatRequest(LlmRequest):
 
 class ChatResponse(LlmResponse):
     tool_calls: tuple[ToolCall, ...] = Field((), description="What the caller is to do before the model goes on.")
+
+
+def transcript(turns: Sequence[Turn], system: str = "") -> str | None:
+    """What was said before the question, as text for `context`; of a long talk, the end."""
+    said = [f"System: {system}"] if system else []
+    said += [f"{ROLES[turn.role]}: {turn.content}" for turn in turns if turn.content]
+    return "\n".join(said)[-MAX_CONTEXT_CHARS:] or None
 
 
 def system_of(request: LlmRequest) -> Prompt | None:

@@ -2,6 +2,6 @@
 
 from answerbox.service.gateway import Answerbox
 from answerbox.service.index import Index
-from answerbox.service.inference import Embedder, Generator
+from answerbox.service.inference import Embedder, Generator, Reranker
 
-__all__ = ["Answerbox", "Embedder", "Generator", "Index"]
+__all__ = ["Answerbox", "Embedder", "Generator", "Index", "Reranker"]

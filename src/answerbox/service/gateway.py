@@ -64,10 +64,10 @@ required(settings.keys_path, settings.env)  # here, so that the whole service do
 )
 @bentoml.asgi_app(documents_app)
 class Answerbox:
-    generator = None if settings.llm_base_url else bentoml.depends(Generator)
-    embedder = bentoml.depends(Embedder)
-    index = bentoml.depends(Index)
-    reranker = bentoml.depends(Reranker) if settings.reranker_model else None
+    generator = None if settings.llm_base_url else bentoml.depends(Generator, url=settings.generator_url)
+    embedder = bentoml.depends(Embedder, url=settings.embedder_url)
+    index = bentoml.depends(Index, url=settings.index_url)
+    reranker = bentoml.depends(Reranker, url=settings.reranker_url) if settings.reranker_model else None
 
     def __init__(self) -> None:
         generator = remote_generator(settings) if settings.llm_base_url else RemoteGenerator(self.generator)

@@ -42,7 +42,7 @@ SWITCH_S = 0.0005
 
 @bentoml.service(name="Index", **INNER)
 class Index:
-    embedder = bentoml.depends(Embedder)
+    embedder = bentoml.depends(Embedder, url=settings.embedder_url)
 
     def __init__(self) -> None:
         sys.setswitchinterval(SWITCH_S)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from answerbox.contracts import MAX_CONTEXT_CHARS, LlmRequest
+from answerbox.contracts import LlmRequest
 from answerbox.errors import InvalidRequest
-from answerbox.pipelines.chat import ChatRequest, Turn
+from answerbox.pipelines.chat import ChatRequest, Turn, transcript
 from answerbox.service.openai_contract import MAX_CHAT_CHARS, ChatBody, ChatMessage
 from answerbox.service.openai_tools import call_of, loose_ends, must_call, specs
 from answerbox.validation import invalid_request, validated
@@ -16,7 +16,6 @@ from answerbox.validation import invalid_request, validated
 OPTIONS = ("temperature", "top_p", "seed", "stop")
 OURS = ("top_k", "filter", "max_steps")
 """Fields of our contracts that a body may have where the pipeline takes them."""
-ROLES = {"system": "System", "developer": "System", "user": "User", "assistant": "Assistant", "tool": "Tool"}
 SYSTEM = ("system", "developer")
 NO_QUESTION = "the last message is the question: its role must be `user`"
 NO_TOOLS = "only answerbox-llm passes tools on: leave it out"
@@ -38,12 +37,6 @@ class Talk:
     @property
     def is_single(self) -> bool:
         return not self.system and not self.turns
-
-    def transcript(self) -> str | None:
-        """What was said before the question, as text; of a long talk, the end."""
-        said = [f"{ROLES['system']}: {self.system}"] if self.system else []
-        said += [f"{ROLES[turn.role]}: {turn.content}" for turn in self.turns if turn.content]
-        return "\n".join(said)[-MAX_CONTEXT_CHARS:] or None
 
 
 def talk_of(messages: Sequence[ChatMessage]) -> Talk:
@@ -91,7 +84,7 @@ def request_of(body: ChatBody, talk: Talk, contract: type[LlmRequest]) -> LlmReq
     data |= {name: extra[name] for name in OURS if name in contract.model_fields and name in extra}
     if contract is not ChatRequest:
         _refuse_tools(body, talk)
-        data["context"] = talk.transcript()
+        data["context"] = transcript(talk.turns, talk.system)
     try:
         request = validated(contract, data)
     except InvalidRequest as exc:

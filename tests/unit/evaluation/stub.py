@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
 
-from answerbox.contracts import LlmRequest, RagRequest, SearchRequest
+from answerbox.contracts import Health, Job, JobError, LlmRequest, RagRequest, SearchRequest
 from answerbox.errors import AnswerboxError
 from answerbox.traces import trace_of
 from tests.unit.evaluation.kit import MemoryDoor, good_door
@@ -31,7 +31,7 @@ class Stub:
     def answer(self, method: str, path: str, body: Any, traceparent: str) -> tuple[int, Any]:
         trace_id = trace_of("rag_query", "request-1", traceparent).trace_id
         if path == "/health":
-            return 200, {"version": "9", "models": {"generator": "double"}}
+            return 200, Health(status="ok", version="9", models={"generator": "double"}, dependencies={}).model_dump()
         if path == "/documents":
             for document in body["documents"]:
                 self.documents[document["id"]] = document
@@ -55,8 +55,16 @@ class Stub:
         return 200, answered
 
     def _job(self, finished: bool) -> dict[str, Any]:
-        status = "succeeded" if finished else "running"
-        return {"job_id": "j", "status": status, "errors": self.errors, "finished_at": "now" if finished else None}
+        return Job(
+            job_id="j",
+            status="succeeded" if finished else "running",
+            stage="ended" if finished else "indexing",
+            done=len(self.indexed) if finished else 0,
+            total=len(self.indexed),
+            errors=[JobError.model_validate(error) for error in self.errors],
+            created_at="then",
+            finished_at="now" if finished else None,
+        ).model_dump()
 
     def _remove(self, id_: str) -> tuple[int, Any]:
         if id_ in self.stuck:

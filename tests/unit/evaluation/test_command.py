@@ -11,9 +11,9 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from answerbox.cli.client import Client
 from answerbox.cli.evaluate import Files, evaluate, indexed
 from answerbox.cli.main import app
+from answerbox.client import Client
 from answerbox.errors import InvalidRequest
 from answerbox.evaluation import result
 from answerbox.evaluation.dataset import ATTACKER, POISONED, load
@@ -25,7 +25,7 @@ from tests.unit.evaluation.stub import Served
 def run(served: Served, folder: Path, files: Files | None = None, **how: Any) -> tuple[int, str]:
     """How many failed, and what was shown."""
     out = Console(file=io.StringIO(), width=200)
-    with Client(served.url) as client:
+    with Client(served.url, retry_s=0) as client:
         failed = evaluate(client, folder, None, Plan(), files or Files(), out, **how)
     assert isinstance(out.file, io.StringIO)
     return failed, out.file.getvalue()
@@ -79,7 +79,7 @@ def test_documents_that_fail_or_stay_are_named(served: Served, folder: Path) -> 
 def test_poisoned_documents_have_an_owner_and_are_removed(served: Served, tmp_path: Path) -> None:
     files = Files(tmp_path / "result.json", tmp_path / "report.html")
     out = Console(file=io.StringIO(), width=200)
-    with Client(served.url) as client:
+    with Client(served.url, retry_s=0) as client:
         failed = evaluate(client, POISONED, ["en"], Plan(searches=0, answers=0, attacks=2), files, out)
     assert failed == 0
     poisoned = [id_ for id_ in served.stub.indexed if id_.startswith("eval/en/attack/")]
@@ -107,7 +107,7 @@ def test_a_run_that_breaks_off_removes_its_documents(served: Served, folder: Pat
             assert len(served.stub.documents) == 3
             raise KeyboardInterrupt
 
-    with Client(served.url) as client, pytest.raises(KeyboardInterrupt):
+    with Client(served.url, retry_s=0) as client, pytest.raises(KeyboardInterrupt):
         broken_off(client)
     assert served.stub.documents == {}
 
