@@ -314,7 +314,12 @@ def _as_json(settings: Settings, descriptor: int) -> bool:
 
 def _secrets(settings: Settings) -> list[str]:
     values = [getattr(settings, name) for name in type(settings).model_fields]
-    return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+    kept = [value for value in values if isinstance(value, SecretStr)]
+    kept += [
+        value for each in values if isinstance(each, dict) for value in each.values() if isinstance(value, SecretStr)
+    ]
+    texts = [value.get_secret_value() for value in kept]
+    return [*texts, *(text.split()[-1] for text in texts if text.strip())]  # of a header also the key alone
 
 
 def _open(logger: logging.Logger) -> None:
