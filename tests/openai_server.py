@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -29,6 +28,7 @@ from starlette.routing import Route
 
 from answerbox.adapters.openai_generator import OpenAIGenerator
 from tests.live import wait_until
+from tests.threaded import in_thread
 
 POLL_S = 0.01
 LIMIT_S = 10.0
@@ -193,19 +193,9 @@ async def _released(event: threading.Event) -> None:
 def openai_server() -> Iterator[OpenAIServer]:
     """Serves in a thread until the block ends; streams that are still held are dropped then."""
     double = OpenAIServer()
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        double.url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
-        config = uvicorn.Config(double.app(), log_level="critical", lifespan="off", timeout_graceful_shutdown=0)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="openai-server")
-        thread.start()
-        try:
-            wait_until(lambda: server.started, LIMIT_S, "the double of the server is up")
-            yield double
-        finally:
-            server.should_exit = True
-            thread.join(LIMIT_S)
-            assert not thread.is_alive(), "the double of the server did not stop"
+    with in_thread(double.app(), "openai-server") as address:
+        double.url = f"{address}/v1"
+        yield double
 
 
 @asynccontextmanager

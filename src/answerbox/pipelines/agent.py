@@ -173,7 +173,8 @@ class AgentPipeline:
         offer = await self.servers.offer(context.deadline.remaining() * SHARE_FOR_LISTING)
         for name in offer.missing:
             context.degrade(f"{TOOLS}:{name}")
-        return [*self.tools, *offer.tools]
+        own = {tool.spec.name for tool in self.tools}
+        return [*self.tools, *(tool for tool in offer.tools if tool.spec.name not in own)]
 
     async def _history(self, request: AgentRequest, context: RequestContext, model: GeneratorInfo) -> list[Turn]:
         """The newest turns of the session that fit into a part of the model's window."""

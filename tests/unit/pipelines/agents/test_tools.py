@@ -20,9 +20,9 @@ from answerbox.app import agent_tools
 from answerbox.errors import SetupError
 from answerbox.pipelines.agents.calculator import MAX_CHARS, calculate, calculator
 from answerbox.pipelines.agents.clock import current_time
-from answerbox.pipelines.agents.functions import THREADS, WrongArguments, tool_from
+from answerbox.pipelines.agents.functions import THREADS, tool_from
 from answerbox.settings import Settings
-from answerbox.tools import ToolCall, ToolError, tool
+from answerbox.tools import ToolCall, ToolError, WrongArguments, tool
 
 
 @pytest.mark.parametrize(
