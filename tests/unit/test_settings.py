@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -58,3 +60,33 @@ def test_settings_cannot_be_changed_later() -> None:
     settings = load_settings()
     with pytest.raises(ValidationError, match="frozen"):
         settings.device = "cpu"  # type: ignore[misc]
+
+
+DESK = {"desk": "https://desk.example/mcp"}
+
+
+@pytest.mark.parametrize(
+    ("servers", "headers", "word"),
+    [
+        ({"Desk!": "https://desk.example/mcp"}, {}, "the name 'Desk!'"),
+        ({"desk": "ftp://desk.example"}, {}, "the address of 'desk'"),
+        (DESK, {"shop": "X-Key: 1"}, "no server 'shop'"),
+        (DESK, {"desk": "hunter2"}, "not `Name: value`"),
+        (DESK, {"desk": "X-Key: a\nX-Other: hunter2"}, "not `Name: value`"),
+    ],
+)
+def test_wrong_servers_of_tools_are_refused_and_no_key_is_shown(
+    servers: dict[str, str], headers: dict[str, str], word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANSWERBOX_MCP_SERVERS", json.dumps(servers))
+    monkeypatch.setenv("ANSWERBOX_MCP_HEADERS", json.dumps(headers))
+    with pytest.raises(SetupError, match=re.escape(word)) as refused:
+        load_settings()
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_server_of_tools_gets_its_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANSWERBOX_MCP_SERVERS", json.dumps(DESK))
+    monkeypatch.setenv("ANSWERBOX_MCP_HEADERS", json.dumps({"desk": "Authorization:  Bearer a:b"}))
+    assert load_settings().mcp_header("desk") == {"Authorization": "Bearer a:b"}
+    assert load_settings().mcp_header("shop") == {}

@@ -268,6 +268,13 @@ def test_tools_that_do_not_fit_stop_the_start(given: dict[str, Any], word: str) 
         agent_tools(Settings(**given))
 
 
+def test_a_tool_of_a_server_may_be_allowed_before_it_is_known() -> None:
+    servers = {"desk": "http://desk.example/mcp"}
+    assert agent_tools(Settings(mcp_servers=servers, allowed_tools=frozenset({"desk__open"})))
+    with pytest.raises(SetupError, match="shop__open"):
+        agent_tools(Settings(mcp_servers=servers, allowed_tools=frozenset({"shop__open"})))
+
+
 @pytest.mark.parametrize(
     "text",
     [
