@@ -50,8 +50,12 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Live, str
     ) as live:
         for body in ({"documents": DOCUMENTS}, {"documents": [{"id": "mine", "text": "Ada's.", "user_id": "ada"}]}):
             job = _send(live, key, "POST", "/documents", json=body).json()["job_id"]
-            wait_until(lambda job=job: _send(live, key, "GET", f"/jobs/{job}").json()["finished_at"], 60, "indexed")
+            _wait_for_job(live, key, job)
         yield live, key
+
+
+def _wait_for_job(live: Live, key: str, job: str) -> None:
+    wait_until(lambda: _send(live, key, "GET", f"/jobs/{job}").json()["finished_at"], 60, "indexed")
 
 
 def _key(folder: Any, name: str, scopes: list[str], **more: Any) -> str:
@@ -279,7 +283,8 @@ async def test_progress_is_told_where_it_is_asked_for(closed: tuple[Live, str], 
     live, key = closed
     told: list[tuple[float, str | None]] = []
 
-    async def heard(progress: float, _: float | None, message: str | None) -> None:
+    async def heard(progress: float, total: float | None, message: str | None) -> None:
+        assert total is None  # nobody knows
         told.append((progress, message))
 
     async with connected(live.url, key, mode) as client:

@@ -43,7 +43,7 @@ VENDORS = {
     "bentoml": ("service/", "adapters/model_store.py", "adapters/bento_remote.py", "adapters/bento_generator.py"),
     "starlette": ("service/",),
     "httpx": ("cli/", "adapters/chroma_errors.py", "adapters/chroma_http.py", "adapters/langfuse_"),
-    "httpx2": ("adapters/openai_generator.py", "adapters/openai_errors.py", "adapters/mcp_tools.py"),
+    "httpx2": ("adapters/openai_generator.py", "adapters/openai_errors.py", "adapters/mcp_"),
     "mcp": ("service/mcp_server.py", "adapters/mcp_tools.py"),
     "mcp_types": ("service/mcp_server.py", "adapters/mcp_tools.py"),
     "sse_starlette": ("service/mcp_server.py",),

@@ -25,6 +25,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
+from answerbox.adapters.mcp_bounds import BoundedTransport
 from answerbox.tools import ForeignFailure, Offer, Tool, ToolError, ToolSpec, WrongArguments
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 FRESH_S = 60.0
 """So long a list of tools is believed."""
 REST_S = 15.0
-"""So long a server that could not be asked is left alone."""
+"""So long a server that could not be asked is left alone; then it is asked again, and no question waits for it."""
 LIST_S = 10.0
 """Longest time to learn a server's tools."""
 CONNECT_S = 5.0
@@ -78,6 +79,7 @@ class McpServer:
         self._clock = clock
         self._mode = "auto"
         self._tools: list[Tool] | None = None
+        self._down = False
         self._until = 0.0
         self._listing: asyncio.Task[None] | None = None
 
@@ -85,7 +87,7 @@ class McpServer:
         """Those that are known; None where the server cannot be asked."""
         if self._listing is None and self._clock() >= self._until:
             self._listing = asyncio.create_task(self._list())
-        if self._listing is not None:  # of all questions that wait; it goes on where one of them cannot
+        if self._listing is not None and not self._down:  # of all questions; it goes on where one cannot wait
             await asyncio.wait({self._listing}, timeout=within_s)
         return self._tools
 
@@ -97,10 +99,10 @@ class McpServer:
                 self._mode = client.protocol_version if modern else "legacy"
             if self._tools is None:
                 log.info("the MCP server %s offers %d tools", self.name, len(found))
-            self._tools, self._until = self._known(found), self._clock() + FRESH_S
+            self._tools, self._until, self._down = self._known(found), self._clock() + FRESH_S, False
         except Exception as exc:
             log.warning("the tools of the MCP server %s cannot be listed: %s", self.name, _said(exc))
-            self._mode, self._tools, self._until = "auto", None, self._clock() + REST_S
+            self._mode, self._tools, self._until, self._down = "auto", None, self._clock() + REST_S, True
         finally:
             self._listing = None
 
@@ -154,7 +156,7 @@ class McpServer:
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[Client]:
         timeout = httpx2.Timeout(self._timeout_s, connect=CONNECT_S)
-        async with httpx2.AsyncClient(headers=self._headers, timeout=timeout) as http:
+        async with httpx2.AsyncClient(headers=self._headers, timeout=timeout, transport=BoundedTransport()) as http:
             transport = streamable_http_client(self._url, http_client=http)
             async with Client(transport, mode=self._mode, cache=None) as client:
                 yield client

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from mcp_types import Tool as ServedTool
 
+from answerbox.adapters.mcp_bounds import MOST_BYTES
 from answerbox.adapters.mcp_tools import (
     FRESH_S,
     MOST_SCHEMA_CHARS,
@@ -86,7 +88,7 @@ async def test_a_server_that_is_down_is_missing_rests_and_is_tried_again(caplog:
     assert len(caplog.records) == tried  # it rests
     clock.now += REST_S
     assert await away.tools(SOON_S) is None
-    assert len(caplog.records) > tried
+    await until(lambda: len(caplog.records) > tried, SOON_S, "it is tried again")
 
 
 async def test_a_server_that_comes_back_is_used_and_one_that_goes_is_noticed(served: Desk) -> None:
@@ -102,6 +104,8 @@ async def test_a_server_that_comes_back_is_used_and_one_that_goes_is_noticed(ser
         await ticket.call({"number": 1})
     mine._url = served.url
     clock.now += REST_S
+    assert await mine.tools(SOON_S) is None  # nobody waits for it
+    await until(lambda: mine._tools, SOON_S, "it is back")
     assert await mine.tools(SOON_S)
 
 
@@ -143,3 +147,21 @@ async def test_an_expression_of_a_schema_is_not_run_here() -> None:
     tool = server("http://nowhere.example/mcp")._known([ServedTool(name="t", input_schema=schema)])[0]
     with pytest.raises(WrongArguments, match="too long"):
         await tool.call({"a": "a" * 60 + "!"})
+
+
+@pytest.mark.parametrize(
+    "answer", [b'{"x": "' + b"a" * MOST_BYTES + b'"}', gzip.compress(b"{}")], ids=["long", "packed"]
+)
+async def test_an_answer_without_a_bound_is_not_read(answer: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    headers = [(b"content-type", b"application/json")]
+    if answer.startswith(b"\x1f"):
+        headers.append((b"content-encoding", b"gzip"))
+
+    async def floods(scope: Any, _: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": answer})
+
+    with in_thread(floods, "floods") as address, caplog.at_level(logging.WARNING):
+        assert await server(f"{address}/mcp").tools(SOON_S) is None
+    assert "the answer is" in caplog.text
