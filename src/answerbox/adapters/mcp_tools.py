@@ -12,7 +12,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -20,6 +20,7 @@ import httpx2
 import mcp_types as types
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError, best_match
+from jsonschema.validators import extend
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
@@ -46,8 +47,6 @@ RESULT_CHARS = 64_000
 """Far more than a model is told; what is longer is not carried around."""
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 UNREACHABLE = "The server of this tool cannot be reached at the moment."
-UNCHECKED = frozenset({"pattern", "patternProperties"})
-"""Of a schema: an expression of somebody else's may take for ever. The server checks it itself."""
 
 
 class McpServers:
@@ -118,7 +117,7 @@ class McpServer:
         return list(known.values())
 
     def _tool(self, name: str, tool: types.Tool) -> Tool:
-        check = Draft202012Validator(_checked_part(tool.input_schema))
+        check = Arguments(tool.input_schema)
         description = (tool.description or tool.title or tool.name)[:DESCRIPTION_CHARS]
 
         async def call(arguments: dict[str, Any]) -> str:
@@ -194,10 +193,26 @@ def _fault(tool: types.Tool) -> str | None:
     return None
 
 
-def _checked_part(schema: Any) -> Any:
-    if isinstance(schema, dict):
-        return {key: _checked_part(value) for key, value in schema.items() if key not in UNCHECKED}
-    return [_checked_part(value) for value in schema] if isinstance(schema, list) else schema
+def _pass(*_: Any) -> Iterator[ValidationError]:
+    yield from ()
+
+
+def _additional(validator: Any, allowed: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    """What the usual check finds, which would run the expressions of `patternProperties`."""
+    if "patternProperties" not in schema:
+        yield from Draft202012Validator.VALIDATORS["additionalProperties"](validator, allowed, instance, schema)
+
+
+Arguments = extend(
+    Draft202012Validator,
+    {
+        "pattern": _pass,
+        "patternProperties": _pass,
+        "unevaluatedProperties": _pass,
+        "additionalProperties": _additional,
+    },
+)
+"""Holds arguments to a schema. Expressions are the server's to check: one of somebody else's may take for ever."""
 
 
 def _told(fault: ValidationError) -> str:

@@ -26,7 +26,7 @@ from answerbox.contracts import (
 from answerbox.errors import Unavailable
 from answerbox.pipelines.agents.run import AgentRun, Bounds
 from answerbox.pipelines.agents.search import Shelf, search_documents
-from answerbox.pipelines.agents.toolbox import Toolbox
+from answerbox.pipelines.agents.toolbox import Toolbox, as_material
 from answerbox.pipelines.citing import cite
 from answerbox.pipelines.context import RequestContext
 from answerbox.pipelines.drafting import CUT
@@ -174,7 +174,7 @@ class AgentPipeline:
         for name in offer.missing:
             context.degrade(f"{TOOLS}:{name}")
         own = {tool.spec.name for tool in self.tools}
-        return [*self.tools, *(tool for tool in offer.tools if tool.spec.name not in own)]
+        return [*self.tools, *(as_material(tool) for tool in offer.tools if tool.spec.name not in own)]
 
     async def _history(self, request: AgentRequest, context: RequestContext, model: GeneratorInfo) -> list[Turn]:
         """The newest turns of the session that fit into a part of the model's window."""

@@ -142,11 +142,25 @@ def test_a_tool_that_cannot_be_trusted_with_a_call_is_left_out(
     assert caplog.text.count("is left out") == 2
 
 
-async def test_an_expression_of_a_schema_is_not_run_here() -> None:
-    schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": "^(a+)+$", "maxLength": 40}}}
+@pytest.mark.parametrize("keyword", ["additionalProperties", "unevaluatedProperties"])
+async def test_an_expression_of_a_schema_is_not_run_here(keyword: str) -> None:
+    slow = "^(a+)+$"
+    schema = {
+        "type": "object",
+        "properties": {"pattern": {"type": "string", "pattern": slow, "maxLength": 40}},
+        "patternProperties": {slow: {"type": "string"}},
+        keyword: False,
+    }
     tool = server("http://nowhere.example/mcp")._known([ServedTool(name="t", input_schema=schema)])[0]
-    with pytest.raises(WrongArguments, match="too long"):
-        await tool.call({"a": "a" * 60 + "!"})
+    with pytest.raises(WrongArguments, match=r"pattern: .*too long"):
+        await tool.call({"pattern": "a" * 60 + "!", "a" * 60 + "!": 1})
+
+
+async def test_a_parameter_may_be_named_like_a_keyword_and_unknown_ones_are_refused() -> None:
+    schema = {"type": "object", "properties": {"pattern": {"type": "string"}}, "additionalProperties": False}
+    tool = server("http://nowhere.example/mcp")._known([ServedTool(name="grep", input_schema=schema)])[0]
+    with pytest.raises(WrongArguments, match="'other' was unexpected"):
+        await tool.call({"pattern": "x", "other": 1})
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from answerbox.contracts import CallStatus
 from answerbox.pipelines.agents.search import SEARCH
@@ -127,11 +128,11 @@ class Toolbox:
                 return Outcome(call, "failed", "The request was cancelled.")
             if not work.done():
                 return Outcome(call, "timeout", f"The tool gave no result within {seconds:.3g} seconds.")
-            return Outcome(call, "ok", _as_material(tool.spec.name, work.result()))
+            return Outcome(call, "ok", _result_as_material(tool.spec.name, work.result()))
         except WrongArguments as exc:
             return Outcome(call, "invalid", str(exc))
         except ForeignFailure as exc:
-            return Outcome(call, "failed", _as_material(tool.spec.name, str(exc)), private=True)
+            return Outcome(call, "failed", _result_as_material(tool.spec.name, str(exc)), private=True)
         except ToolError as exc:
             return Outcome(call, "failed", str(exc))
         except asyncio.CancelledError:
@@ -151,7 +152,21 @@ def _we_are_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _as_material(name: str, content: str) -> str:
+def as_material(tool: Tool) -> Tool:
+    """A tool that others describe, so that the description cannot open a turn of the conversation."""
+    spec = tool.spec
+    return replace(tool, spec=ToolSpec(spec.name, harmless(spec.description), _harmless_within(spec.parameters)))
+
+
+def _harmless_within(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _harmless_within(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_harmless_within(each) for each in value]
+    return harmless(value) if isinstance(value, str) else value
+
+
+def _result_as_material(name: str, content: str) -> str:
     """What others wrote, so that it cannot end the turn or open another. Passages stand in their fences already."""
     if name == SEARCH:
         return content
