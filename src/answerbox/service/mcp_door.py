@@ -20,6 +20,7 @@ from starlette.responses import JSONResponse, Response
 from answerbox.errors import Forbidden, RouteNotFound
 from answerbox.service import exchange, problems
 from answerbox.service.asgi import Message, Receive, Scope, Send
+from answerbox.service.exchange import ClientGone, Exchange
 from answerbox.service.friendly import friendly
 from answerbox.service.mcp_running import Running
 from answerbox.settings import Settings
@@ -40,7 +41,7 @@ class McpDoor:
         self._running = Running()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        way = _WayOut(send)
+        way = WayOut(send, exchange.current.get())
         refused: Response | None = await self._served(Request(scope, receive), way)
         if refused is not None and not way.started:
             await refused(scope, receive, send)
@@ -48,7 +49,7 @@ class McpDoor:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     @friendly
-    async def _served(self, request: Request, way: _WayOut) -> Response | None:
+    async def _served(self, request: Request, way: WayOut) -> Response | None:
         """The refusal; None where the protocol has answered."""
         this, settings = exchange.current.get(), bentoml.get_current_service().settings
         _check(request, settings)
@@ -73,11 +74,15 @@ class McpDoor:
         return None
 
 
-class _WayOut:
-    """Sends on what the protocol answers, so marked that the edge takes its failures for final ones."""
+class WayOut:
+    """Sends on what the protocol answers, so marked that the edge takes its failures for final ones.
 
-    def __init__(self, send: Send) -> None:
+    A client that takes nothing of it counts as one that has hung up: the SDK listens for that.
+    """
+
+    def __init__(self, send: Send, this: Exchange) -> None:
         self._send = send
+        self._this = this
         self.session: str | None = None
         self.started = False
         self.ended = False
@@ -93,7 +98,11 @@ class _WayOut:
             message = {**message, "headers": headers.raw}
         elif not message.get("more_body"):
             self.ended = True
-        await self._send(message)
+        try:
+            await self._send(message)
+        except ClientGone:
+            self._this.gone = True
+            self._this.disconnected.set()
 
 
 def _check(request: Request, settings: Settings) -> None:

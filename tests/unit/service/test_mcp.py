@@ -8,11 +8,14 @@ import pytest
 from answerbox.contracts import Citation, DocumentInfo, DocumentPage, RagMeta, RagResponse, SearchResponse
 from answerbox.errors import IndexUnavailable, InternalError
 from answerbox.keys import ApiKey
+from answerbox.service.asgi import Message
 from answerbox.service.caller import Caller
-from answerbox.service.exchange import Exchange
+from answerbox.service.exchange import ClientGone, Exchange
+from answerbox.service.mcp_door import WayOut
 from answerbox.service.mcp_running import Running
 from answerbox.service.mcp_text import answer_text, failure_text, hits_text, page_text, parsed_uri, uri_of
 from answerbox.service.mcp_tools import TOOLS
+from answerbox.service.problems import MARK
 from tests.doubles import source
 
 
@@ -116,3 +119,30 @@ def test_what_has_ended_is_not_cancelled_and_without_a_session_nothing_is() -> N
     with running.hold(mine, None, 1):
         running.cancel(mine, "s", 1)
     assert not mine.disconnected.is_set()
+
+
+async def test_a_client_that_takes_nothing_counts_as_one_that_has_hung_up() -> None:
+    async def deaf(message: object) -> None:
+        raise ClientGone
+
+    this = exchange_of("mine")
+    way = WayOut(deaf, this)
+    await way.send({"type": "http.response.start", "status": 200, "headers": []})
+    assert this.gone
+    assert this.disconnected.is_set()
+
+
+async def test_failures_of_the_protocol_are_final_and_only_an_answer_begins_a_session() -> None:
+    sent: list[Message] = []
+
+    async def keep(message: Message) -> None:
+        sent.append(message)
+
+    for status in (200, 404):
+        way = WayOut(keep, exchange_of("mine"))
+        way.session = "s-1"
+        await way.send({"type": "http.response.start", "status": status, "headers": []})
+        await way.send({"type": "http.response.body", "body": b"{}"})
+        assert (way.started, way.ended) == (True, True)
+    assert sent[0]["headers"] == [(b"mcp-session-id", b"s-1")]
+    assert sent[2]["headers"] == [(MARK.encode(), b"1")]
