@@ -122,7 +122,7 @@ def test_what_has_ended_is_not_cancelled_and_without_a_session_nothing_is() -> N
 
 
 async def test_a_client_that_takes_nothing_counts_as_one_that_has_hung_up() -> None:
-    async def deaf(message: object) -> None:
+    async def deaf(_: object) -> None:
         raise ClientGone
 
     this = exchange_of("mine")
