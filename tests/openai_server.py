@@ -27,7 +27,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from answerbox.adapters.openai_generator import OpenAIGenerator
-from tests.live import wait_until
+from tests.live import START_LIMIT_S, wait_until
 from tests.threaded import in_thread
 
 POLL_S = 0.01
@@ -84,6 +84,11 @@ class OpenAIServer:
         """Forgets what it was told and asked, for the next test."""
         wait_until(lambda: not self.running, LIMIT_S, "the streams of the test before have ended")
         vars(self).update(vars(OpenAIServer(self.url)))
+
+    def wait_until_warm(self, gateways: int) -> None:
+        """Each process of a service asks once before it is ready; a late one would take a test's answer."""
+        warm = "each process of the service has been warmed up"
+        wait_until(lambda: len(self.asked) >= gateways and not self.running, START_LIMIT_S, warm)
 
     def app(self) -> Starlette:
         return Starlette(

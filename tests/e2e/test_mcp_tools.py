@@ -42,6 +42,7 @@ def service(engine: OpenAIServer, tickets: Desk, tmp_path_factory: pytest.TempPa
         mcp_servers=json.dumps({"desk": tickets.url, "away": f"http://127.0.0.1:{free_port()}/mcp"}),
         mcp_headers=json.dumps({"desk": f"X-API-Key: {SECRET}", "away": f"Authorization: Bearer {SECRET}"}),
     ) as live:
+        engine.wait_until_warm(2)
         yield live
 
 
