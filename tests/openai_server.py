@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -28,7 +27,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from answerbox.adapters.openai_generator import OpenAIGenerator
-from tests.live import wait_until
+from tests.live import START_LIMIT_S, wait_until
+from tests.threaded import in_thread
 
 POLL_S = 0.01
 LIMIT_S = 10.0
@@ -86,6 +86,11 @@ class OpenAIServer:
         """Forgets what it was told and asked, for the next test."""
         wait_until(lambda: not self.running, LIMIT_S, "the streams of the test before have ended")
         vars(self).update(vars(OpenAIServer(self.url)))
+
+    def wait_until_warm(self, gateways: int) -> None:
+        """Each process of a service asks once before it is ready; a late one would take a test's answer."""
+        warm = "each process of the service has been warmed up"
+        wait_until(lambda: len(self.asked) >= gateways and not self.running, START_LIMIT_S, warm)
 
     def app(self) -> Starlette:
         return Starlette(
@@ -200,19 +205,9 @@ async def _released(event: threading.Event) -> None:
 def openai_server() -> Iterator[OpenAIServer]:
     """Serves in a thread until the block ends; streams that are still held are dropped then."""
     double = OpenAIServer()
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        double.url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
-        config = uvicorn.Config(double.app(), log_level="critical", lifespan="off", timeout_graceful_shutdown=0)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="openai-server")
-        thread.start()
-        try:
-            wait_until(lambda: server.started, LIMIT_S, "the double of the server is up")
-            yield double
-        finally:
-            server.should_exit = True
-            thread.join(LIMIT_S)
-            assert not thread.is_alive(), "the double of the server did not stop"
+    with in_thread(double.app(), "openai-server") as address:
+        double.url = f"{address}/v1"
+        yield double
 
 
 @asynccontextmanager

@@ -45,7 +45,7 @@ from answerbox.pipelines.retrieval import Retriever
 from answerbox.ports import Embedder, Generator, Prompts, Tracer, VectorStores
 from answerbox.sessions import Sessions
 from answerbox.settings import BUILTIN, FAKE, Settings
-from answerbox.tools import Tool
+from answerbox.tools import Tool, ToolServers
 
 if TYPE_CHECKING:
     from answerbox.adapters.openai_generator import OpenAIGenerator
@@ -89,6 +89,7 @@ def agent_pipeline(
             allowed=settings.allowed_tools,
         ),
         sessions=sessions,
+        servers=tool_servers(settings),
     )
 
 
@@ -102,12 +103,27 @@ def agent_tools(settings: Settings) -> list[Tool]:
     names = [SEARCH, *(tool.spec.name for tool in tools)]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise SetupError(f"Two tools have the name {', '.join(twice)}.", hint="Name one anew: @tool(name=...).")
-    if unknown := sorted(settings.allowed_tools - set(names)):
+    served = tuple(f"{server}__" for server in settings.mcp_servers)  # which tools those have, they say later
+    if unknown := sorted(name for name in settings.allowed_tools - set(names) if not name.startswith(served)):
         raise SetupError(
             f"ANSWERBOX_ALLOWED_TOOLS names {', '.join(unknown)}, which there is not.",
             hint=f"There are: {', '.join(names)}.",
         )
     return tools
+
+
+def tool_servers(settings: Settings) -> ToolServers | None:
+    """The MCP servers whose tools the agent may call; None where there are none."""
+    if not settings.mcp_servers:
+        return None
+    from answerbox.adapters.mcp_tools import McpServer, McpServers  # a second and 23 MiB, so only where it is used
+
+    return McpServers(
+        [
+            McpServer(name, url, settings.mcp_header(name), settings.tool_timeout_s)
+            for name, url in settings.mcp_servers.items()
+        ]
+    )
 
 
 def _builtin_rag(

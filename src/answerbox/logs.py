@@ -314,7 +314,9 @@ def _as_json(settings: Settings, descriptor: int) -> bool:
 
 def _secrets(settings: Settings) -> list[str]:
     values = [getattr(settings, name) for name in type(settings).model_fields]
-    return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+    texts = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+    sent = [value for server in settings.mcp_headers for value in settings.mcp_header(server).values()]
+    return [*texts, *sent, *(value.rpartition(" ")[2] for value in sent)]  # also without `Bearer` before it
 
 
 def _open(logger: logging.Logger) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal, Self
 
@@ -19,6 +20,8 @@ BUILTIN = "builtin"
 
 PREFIX = "ANSWERBOX_"
 HTTP = r"^https?://"
+SERVER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,23}")
+HEADER = re.compile(r"[A-Za-z0-9-]{1,64}: *[!-~][ -~]{0,4000}")
 
 
 class Settings(BaseSettings):
@@ -94,6 +97,17 @@ class Settings(BaseSettings):
     )
     tool_timeout_s: float = Field(
         15.0, gt=0, le=300, description="Longest time of a tool that sets none itself, seconds."
+    )
+    mcp: bool = Field(True, description="Whether MCP is spoken at `/mcp`.")
+    mcp_servers: dict[str, str] = Field(
+        {},
+        description="MCP servers (streamable HTTP) whose tools the agent may call, by name, as JSON: "
+        '`{"tickets": "https://tickets.example.org/mcp"}`.',
+    )
+    mcp_headers: dict[str, SecretStr] = Field(
+        {},
+        description="A header for each of them that asks for a key, as JSON: "
+        '`{"tickets": "Authorization: Bearer ..."}`.',
     )
     session_s: float = Field(
         86_400.0,
@@ -264,6 +278,13 @@ class Settings(BaseSettings):
     page: bool = Field(True, description="Whether there is a page for people at `/`.")
     gateway_workers: int = Field(1, ge=1, le=64, description="Processes that take HTTP requests.")
 
+    def mcp_header(self, server: str) -> dict[str, str]:
+        """The header that this MCP server asks for, by its name; none where none is set."""
+        if server not in self.mcp_headers:
+            return {}
+        name, _, value = self.mcp_headers[server].get_secret_value().partition(":")
+        return {name.strip(): value.strip()}
+
     @property
     def keys_path(self) -> Path:
         return self.keys_file or self.data_dir / "keys.json"
@@ -293,7 +314,20 @@ class Settings(BaseSettings):
             raise ValueError("ANSWERBOX_REQUEST_TIMEOUT_S is above ANSWERBOX_MAX_REQUEST_TIMEOUT_S")
         if self.embedder_timeout_s >= self.index_timeout_s:
             raise ValueError("ANSWERBOX_EMBEDDER_TIMEOUT_S must be below ANSWERBOX_INDEX_TIMEOUT_S")
+        self._check_mcp()
         return self
+
+    def _check_mcp(self) -> None:
+        for name, url in self.mcp_servers.items():
+            if not SERVER_NAME.fullmatch(name):
+                raise ValueError(f"ANSWERBOX_MCP_SERVERS: the name {name!r} is not 1 to 24 of a-z, 0-9, - and _")
+            if not re.match(r"https?://[^/]", url):
+                raise ValueError(f"ANSWERBOX_MCP_SERVERS: the address of {name!r} is none of http or https")
+        for name, header in self.mcp_headers.items():
+            if name not in self.mcp_servers:
+                raise ValueError(f"ANSWERBOX_MCP_HEADERS: there is no server {name!r} in ANSWERBOX_MCP_SERVERS")
+            if not HEADER.fullmatch(header.get_secret_value()):
+                raise ValueError(f"ANSWERBOX_MCP_HEADERS: that of {name!r} is not `Name: value`")
 
 
 def variable(name: str) -> str:

@@ -10,9 +10,9 @@ async def open_ticket(title: str, urgent: bool = False) -> str:
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 MARK = "__answerbox_tool__"
@@ -73,6 +73,14 @@ class ToolError(Exception):
     """Why a tool gives no result, in words for the model. It may be shown to a caller too."""
 
 
+class WrongArguments(ToolError):
+    """What the model gave does not fit the schema."""
+
+
+class ForeignFailure(ToolError):
+    """Why a tool gives no result, in the words of somebody else's service: for the model, not for a caller."""
+
+
 @dataclass(frozen=True)
 class Tool:
     """`call` gets arguments as the model gave them, and raises `ToolError` where they do not fit.
@@ -110,3 +118,17 @@ def tool(
 def mark_of(function: Callable[..., Any]) -> Marked:
     found = getattr(function, MARK, None)
     return found if isinstance(found, Marked) else Marked()
+
+
+@dataclass(frozen=True)
+class Offer:
+    """The tools that others serve, as far as they can be had at the moment; `missing` names servers that cannot."""
+
+    tools: Sequence[Tool] = ()
+    missing: Sequence[str] = ()
+
+
+class ToolServers(Protocol):
+    async def offer(self, within_s: float) -> Offer:
+        """Takes no longer than that; never raises."""
+        ...

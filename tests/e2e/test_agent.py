@@ -51,6 +51,7 @@ def service(engine: OpenAIServer, tmp_path_factory: pytest.TempPathFactory) -> I
             tools=json.dumps([f"{TOOLS}:{name}" for name in ("length", "broken", "stuck", "note", "wipe")]),
             allowed_tools='["note"]',
         ) as live:
+            engine.wait_until_warm(2)
             assert live.index([{"id": "ferry", "title": "Ferry", "text": TEXT}])["status"] == "succeeded"
             yield live
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 import time
@@ -13,6 +14,7 @@ import psutil
 import pytest
 
 from tests.live import Live, events, start, stop, wait_until
+from tests.mcp_kit import connected, text_of
 
 WORDS = 150
 """Three seconds at 20 ms a token."""
@@ -74,6 +76,34 @@ def test_what_runs_is_answered(tmp_path: Path) -> None:
     assert running.answer.status_code == 200, running.answer.text
     assert running.answer.json()["answer"] == BODY["question"]
     assert running.events[-1][0] == "done"
+
+
+@pytest.mark.parametrize("mode", ["2026-07-28", "legacy"])
+async def test_a_call_of_an_mcp_tool_that_runs_as_a_stream_is_answered(tmp_path: Path, mode: str) -> None:
+    live = start(tmp_path, generator_model="fake", embedder_model="fake", fake_token_delay_s="0.02")
+    told: list[str | None] = []
+
+    async def heard(progress: float, total: float | None, message: str | None) -> None:
+        told.append(f"{progress} of {total}: {message}")
+
+    try:
+        async with connected(live.url, mode=mode) as client:
+            await client.list_tools()  # else it would ask for their schemas after the answer, when nobody is left
+            asks = {"question": BODY["question"], "pipeline": "llm"}
+            call = asyncio.create_task(client.call_tool("ask", asks, progress_callback=heard))
+            await asyncio.to_thread(wait_until, lambda: _generations(live) == 1, 20, "it runs")
+            live.process.send_signal(signal.SIGTERM)
+            answer = await call
+        assert (text_of(answer), answer.is_error) == (BODY["question"], False)
+        assert told == ["1.0 of None: generate: done"]
+        assert await asyncio.to_thread(live.process.wait, 30) == 0
+    finally:
+        if live.process.poll() is None:
+            stop(live.process)
+
+
+def _generations(live: Live) -> int:
+    return int(live.get("/health").json()["dependencies"]["generator"]["detail"]["running"])
 
 
 def test_what_takes_too_long_is_told_so(tmp_path: Path) -> None:

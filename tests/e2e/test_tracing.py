@@ -114,6 +114,22 @@ def test_a_rag_answer_shows_every_step_of_every_process(traced: Live, receiver: 
         assert root.start_ns <= span.start_ns <= span.end_ns <= root.end_ns + 1_000_000
 
 
+def test_a_call_of_an_mcp_tool_is_a_trace_and_other_messages_are_none(traced: Live, receiver: Receiver) -> None:
+    asks = {"name": "ask", "arguments": {"question": "When does the bakery open?"}}
+    ids = {"tools/list": "c" * 32, "tools/call": "d" * 32}
+    with traced.client() as client:
+        for method, trace_id in ids.items():
+            params = asks if method == "tools/call" else {}
+            message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+            headers = {"traceparent": f"00-{trace_id}-{PARENT}-00"}
+            assert client.post("/mcp", json=message, headers=headers).status_code == 200
+    root = root_of(receiver, ids["tools/call"])
+    assert (root.name, kind(root)) == ("rag_query", "chain")
+    assert [child.name for child in root.children] == ["search", "generate"]
+    assert "mcp" in root.attributes["langfuse.trace.tags"]
+    assert ids["tools/list"] not in receiver.traces()
+
+
 def test_an_evaluation_is_an_experiment_of_the_answers_traces(traced: Live, receiver: Receiver, tmp_path: Path) -> None:
     keys = {"LANGFUSE_PUBLIC_KEY": "pk-lf-test", "LANGFUSE_SECRET_KEY": SECRET, "LANGFUSE_BASE_URL": receiver.url}
     done = answerbox("eval", made_animals(tmp_path / "animals"), "--url", traced.url, "--langfuse", **keys)

@@ -172,7 +172,17 @@ def test_a_callers_fault_has_no_traceback_of_bentomls() -> None:
 
 def test_no_secret_is_shown(tmp_path: Any) -> None:
     own, _ = keys.create(tmp_path / "keys.json", "me", ["query"])
-    given = {"llm_api_key": SecretStr("plain words of a key"), "langfuse_secret_key": SecretStr("sk-lf-0123")}
+    given: dict[str, Any] = {
+        "llm_api_key": SecretStr("plain words of a key"),
+        "langfuse_secret_key": SecretStr("sk-lf-0123"),
+    }
+    given |= {
+        "mcp_servers": {"desk": "http://desk.example/mcp", "shop": "http://shop.example/mcp"},
+        "mcp_headers": {
+            "desk": SecretStr("X-Key: of-the-desk"),
+            "shop": SecretStr("Authorization: Bearer of-the-shop"),
+        },
+    }
     texts = [
         own,
         f"Authorization: Bearer {own}",
@@ -181,6 +191,7 @@ def test_no_secret_is_shown(tmp_path: Any) -> None:
         "Authorization: Basic YWJjZGVmZ2g=",
         "plain words of a key",
         "sk-lf-0123",
+        "the server says of-the-desk and of-the-shop",
         "redis://:abcdefgh@host:6379",
     ]
     for text in texts:
@@ -189,9 +200,8 @@ def test_no_secret_is_shown(tmp_path: Any) -> None:
         )
         for as_json in (True, False):
             shown = line(made, as_json, **given)
-            assert not [secret for secret in (own, "abcdefgh", "YWJj", "plain words", "lf-0123") if secret in shown], (
-                text
-            )
+            hidden = (own, "abcdefgh", "YWJj", "plain words", "lf-0123", "of-the-desk", "of-the-shop")
+            assert not [secret for secret in hidden if secret in shown], text
     assert fields(record("tokens: 3, basic things", tokens=3))["event"] == "tokens: 3, basic things"
 
 

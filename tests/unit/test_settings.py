@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +70,33 @@ def test_models_of_parts_that_run_elsewhere_are_not_needed_here() -> None:
     assert Settings(**models, generator_url=url, embedder_url=url).models_here == {"reranker": "c"}
     assert Settings(**models, llm_base_url=url, reranker_url=url).models_here == {"embedder": "b"}
     assert Settings(generator_model="fake", embedder_model="fake").models_here == {}
+
+
+DESK = {"desk": "https://desk.example/mcp"}
+
+
+@pytest.mark.parametrize(
+    ("servers", "headers", "word"),
+    [
+        ({"Desk!": "https://desk.example/mcp"}, {}, "the name 'Desk!'"),
+        ({"desk": "ftp://desk.example"}, {}, "the address of 'desk'"),
+        (DESK, {"shop": "X-Key: 1"}, "no server 'shop'"),
+        (DESK, {"desk": "hunter2"}, "not `Name: value`"),
+        (DESK, {"desk": "X-Key: a\nX-Other: hunter2"}, "not `Name: value`"),
+    ],
+)
+def test_wrong_servers_of_tools_are_refused_and_no_key_is_shown(
+    servers: dict[str, str], headers: dict[str, str], word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANSWERBOX_MCP_SERVERS", json.dumps(servers))
+    monkeypatch.setenv("ANSWERBOX_MCP_HEADERS", json.dumps(headers))
+    with pytest.raises(SetupError, match=re.escape(word)) as refused:
+        load_settings()
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_server_of_tools_gets_its_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANSWERBOX_MCP_SERVERS", json.dumps(DESK))
+    monkeypatch.setenv("ANSWERBOX_MCP_HEADERS", json.dumps({"desk": "Authorization:  Bearer a:b"}))
+    assert load_settings().mcp_header("desk") == {"Authorization": "Bearer a:b"}
+    assert load_settings().mcp_header("shop") == {}

@@ -13,11 +13,14 @@ MAX_CONTEXT_CHARS = 64_000
 MAX_COMMENT_CHARS = 2_000
 MAX_DOCUMENT_CHARS = 2_000_000
 MAX_DOCUMENTS = 1_000
+MAX_PAGE = 200
 
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\w.@:+~-]+$")]
 DocumentId = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """Anything printable. In a path it is percent-encoded."""
 
+Question = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION_CHARS)]
+ContextText = Annotated[str, StringConstraints(max_length=MAX_CONTEXT_CHARS)]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})?$")]
 StopString = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from answerbox.contracts.base import (
-    MAX_CONTEXT_CHARS,
-    MAX_QUESTION_CHARS,
+    ContextText,
     Contract,
     Filter,
     Identifier,
+    Question,
     StopString,
 )
 
@@ -36,10 +36,10 @@ class Options(Contract):
 class LlmRequest(Contract):
     """A question for the language model alone."""
 
-    question: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION_CHARS)] = (
-        Field(description="The question, in any language.", examples=["What is the capital of France?"])
+    question: Question = Field(
+        description="The question, in any language.", examples=["What is the capital of France?"]
     )
-    context: Annotated[str, StringConstraints(max_length=MAX_CONTEXT_CHARS)] | None = Field(
+    context: ContextText | None = Field(
         None, description="What the caller already knows; the model is told that it is material, not instructions."
     )
     user_id: Identifier | None = Field(None, description="Who asks, in the caller's own numbering.")
@@ -72,9 +72,7 @@ class AgentRequest(RagRequest):
 
 
 class SearchRequest(Contract):
-    query: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION_CHARS)] = (
-        Field(examples=["bring your own documents"])
-    )
+    query: Question = Field(examples=["bring your own documents"])
     top_k: int = Field(5, ge=1, le=50)
     filter: Filter | None = None
     user_id: Identifier | None = Field(None, description="Who searches; see `ANSWERBOX_ISOLATION`.")

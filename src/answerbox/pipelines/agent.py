@@ -26,7 +26,7 @@ from answerbox.contracts import (
 from answerbox.errors import Unavailable
 from answerbox.pipelines.agents.run import AgentRun, Bounds
 from answerbox.pipelines.agents.search import Shelf, search_documents
-from answerbox.pipelines.agents.toolbox import Toolbox
+from answerbox.pipelines.agents.toolbox import Toolbox, as_material
 from answerbox.pipelines.citing import cite
 from answerbox.pipelines.context import RequestContext
 from answerbox.pipelines.drafting import CUT
@@ -37,11 +37,14 @@ from answerbox.pipelines.rag import RagPipeline
 from answerbox.ports import GeneratorInfo
 from answerbox.sessions import SessionKey, Sessions, Turn
 from answerbox.text import language_of, visible
-from answerbox.tools import Tool
+from answerbox.tools import Tool, ToolServers
 
 TOOL_CALLING = "tool_calling"
 SESSION = "session"
-"""What `degraded` names."""
+TOOLS = "tools"
+"""What `degraded` names; of tools that cannot be had, with their server: `tools:tickets`."""
+SHARE_FOR_LISTING = 0.25
+"""Of the time that is left, at most, to learn which tools others serve."""
 MOST_HISTORY_CHARS = 12_000
 
 
@@ -64,6 +67,7 @@ class AgentPipeline:
     tools: Sequence[Tool]
     limits: AgentLimits
     sessions: Sessions | None = None
+    servers: ToolServers | None = None
     _running: dict[str, AgentRun] = field(default_factory=dict, init=False)
 
     def cancel(self, request_id: str) -> bool:
@@ -83,7 +87,8 @@ class AgentPipeline:
     async def _with_tools(
         self, request: AgentRequest, context: RequestContext, model: GeneratorInfo
     ) -> AsyncGenerator[Event, None]:
-        run = self._run(request, context, model, await self._history(request, context, model))
+        tools = await self._offered(context)
+        run = self._run(request, context, model, await self._history(request, context, model), tools)
         yield MetaEvent(request_id=context.request_id, pipeline="agent", model=model.model)
         self._running[context.request_id] = run
         try:
@@ -120,7 +125,12 @@ class AgentPipeline:
                     yield event
 
     def _run(
-        self, request: AgentRequest, context: RequestContext, model: GeneratorInfo, history: list[Turn]
+        self,
+        request: AgentRequest,
+        context: RequestContext,
+        model: GeneratorInfo,
+        history: list[Turn],
+        tools: Sequence[Tool],
     ) -> AgentRun:
         language = language_of(request.question)
         if model.languages and language and language not in model.languages:
@@ -144,7 +154,7 @@ class AgentPipeline:
             context=context,
             model=model,
             generator=self.rag.generator,
-            toolbox=Toolbox((search, *self.tools), context, limits.tool_timeout_s, limits.allowed),
+            toolbox=Toolbox((search, *tools), context, limits.tool_timeout_s, limits.allowed),
             shelf=shelf,
             bounds=Bounds(
                 steps=min(request.max_steps or limits.steps, limits.steps),
@@ -155,6 +165,16 @@ class AgentPipeline:
             messages=messages,
             history=len(messages) - 2,
         )
+
+    async def _offered(self, context: RequestContext) -> Sequence[Tool]:
+        """The tools of this process, and those that others serve at the moment."""
+        if self.servers is None:
+            return self.tools
+        offer = await self.servers.offer(context.deadline.remaining() * SHARE_FOR_LISTING)
+        for name in offer.missing:
+            context.degrade(f"{TOOLS}:{name}")
+        own = {tool.spec.name for tool in self.tools}
+        return [*self.tools, *(as_material(tool) for tool in offer.tools if tool.spec.name not in own)]
 
     async def _history(self, request: AgentRequest, context: RequestContext, model: GeneratorInfo) -> list[Turn]:
         """The newest turns of the session that fit into a part of the model's window."""

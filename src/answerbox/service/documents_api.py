@@ -14,12 +14,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from answerbox.contracts import Contract, DocumentsRequest, FeedbackRequest, FeedbackResponse, Identifier, Job
+from answerbox.contracts import MAX_PAGE, Contract, DocumentsRequest, FeedbackRequest, FeedbackResponse, Identifier, Job
 from answerbox.errors import InvalidRequest, RequestNotFound
 from answerbox.feedback import Feedback
-from answerbox.pipelines.deadline import Deadline
 from answerbox.service import exchange
+from answerbox.service.exchange import within_deadline
 from answerbox.service.friendly import friendly
+from answerbox.service.mcp_door import McpDoor
 from answerbox.service.openai_door import OPENAI_ROUTES
 from answerbox.service.openapi import openapi
 from answerbox.service.page import PAGE_ROUTES
@@ -28,7 +29,6 @@ from answerbox.sessions import SessionKey
 from answerbox.traces import trace_id_of
 from answerbox.validation import invalid_request, validated, validated_json
 
-MAX_PAGE = 200
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -43,12 +43,12 @@ async def add_documents(request: Request) -> Response:
         caller = exchange.current.get().caller
         documents = [one.model_copy(update={"user_id": caller.speaks_for(one.user_id)}) for one in wanted.documents]
         work = _service().store.add(documents, key)
-    return _accepted(await _within_deadline(work))
+    return _accepted(await within_deadline(work))
 
 
 @friendly
 async def reindex(_: Request) -> Response:
-    return _accepted(await _within_deadline(_service().store.reindex()))
+    return _accepted(await within_deadline(_service().store.reindex()))
 
 
 @friendly
@@ -57,29 +57,29 @@ async def list_documents(request: Request) -> Response:
     given = request.query_params.get("limit")
     limit = validated(_Page, {} if given is None else {"limit": given}).limit
     page = _service().store.documents(request.query_params.get("after"), limit, user_id)
-    return _json(await _within_deadline(page))
+    return _json(await within_deadline(page))
 
 
 @friendly
 async def get_document(request: Request) -> Response:
     found = _service().store.document(_path_value("document_id"), _user(request))
-    return _json(await _within_deadline(found))
+    return _json(await within_deadline(found))
 
 
 @friendly
 async def delete_document(request: Request) -> Response:
-    await _within_deadline(_service().store.delete(_path_value("document_id"), _user(request)))
+    await within_deadline(_service().store.delete(_path_value("document_id"), _user(request)))
     return Response(status_code=204)
 
 
 @friendly
 async def get_job(_: Request) -> Response:
-    return _json(await _within_deadline(_service().store.job(_path_value("job_id"))))
+    return _json(await within_deadline(_service().store.job(_path_value("job_id"))))
 
 
 @friendly
 async def cancel_job(_: Request) -> Response:
-    return _json(await _within_deadline(_service().store.cancel(_path_value("job_id"))))
+    return _json(await within_deadline(_service().store.cancel(_path_value("job_id"))))
 
 
 @friendly
@@ -88,7 +88,7 @@ async def give_feedback(request: Request) -> Response:
     user_id = exchange.current.get().caller.speaks_for(wanted.user_id)
     trace_id = wanted.trace_id or trace_id_of(wanted.request_id or "")
     feedback = Feedback(trace_id, wanted.score, wanted.comment, user_id)
-    await _within_deadline(_service().feedback.add(feedback))
+    await within_deadline(_service().feedback.add(feedback))
     return _json(FeedbackResponse(trace_id=trace_id, score_id=feedback.score_id), 202)
 
 
@@ -96,7 +96,7 @@ async def give_feedback(request: Request) -> Response:
 async def cancel_request(_: Request) -> Response:
     request_id, service = _path_value("request_id"), _service()
     has_agent = service.agent.cancel(request_id)
-    if not await _within_deadline(service.generator_port.cancel(request_id)) and not has_agent:
+    if not await within_deadline(service.generator_port.cancel(request_id)) and not has_agent:
         raise RequestNotFound(
             f"No answer is being generated for a request {request_id!r}.",
             hint="The id is that of the X-Request-Id header; an answer that has ended cannot be cancelled.",
@@ -107,7 +107,7 @@ async def cancel_request(_: Request) -> Response:
 @friendly
 async def delete_session(request: Request) -> Response:
     session_id = validated(_Session, {"session_id": _path_value("session_id")}).session_id
-    await _within_deadline(_service().sessions.delete(SessionKey(session_id, _user(request))))
+    await within_deadline(_service().sessions.delete(SessionKey(session_id, _user(request))))
     return Response(status_code=204)
 
 
@@ -136,6 +136,7 @@ documents_app = Starlette(
         Route("/feedback", give_feedback, methods=["POST"]),
         Route("/requests/{request_id}", cancel_request, methods=["DELETE"]),
         Route("/sessions/{session_id}", delete_session, methods=["DELETE"]),
+        Route("/mcp", McpDoor()),
         *OPENAI_ROUTES,
     ]
 )
@@ -188,11 +189,6 @@ def _service() -> Any:
 
 def _path_value(name: str) -> str:
     return exchange.current.get().path_values[name]
-
-
-async def _within_deadline(work: Any) -> Any:
-    this = exchange.current.get()
-    return await this.run(Deadline(this.timeout_s, this.began).run(work))
 
 
 def _json(content: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -42,7 +42,9 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 SECONDS = re.compile(rb"[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?")
 SHORTEST_S = 0.1
 CALLERS_HEADERS = ["Authorization", "X-API-Key", "X-Request-Id", "X-Request-Timeout", "Idempotency-Key", "Content-Type"]
+CALLERS_HEADERS += ["Mcp-Protocol-Version", "Mcp-Session-Id", "Mcp-Method", "Mcp-Name"]
 OUR_HEADERS = ["X-Request-Id", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"]
+OUR_HEADERS += ["Mcp-Session-Id"]
 
 
 class EdgeService(UntimedService):

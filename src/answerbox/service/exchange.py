@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from answerbox.errors import AnswerboxError, NotReady
+from answerbox.pipelines.deadline import Deadline
 from answerbox.service.caller import ANYBODY, Caller
 from answerbox.traces import Trace, trace_of
 
@@ -26,6 +27,8 @@ class ClientGone(Exception):
 class Exchange:
     """`timeout_s` is counted from when the request began; `tokens` is what its answer says that it has cost.
 
+    `is_traced`: models have worked for it, where the path does not tell so.
+
     `closing` is set when the process may work no longer, `disconnected` when the client has gone, `gone` when that
     ended the work. `error` is what the client is told of a failure, in a stream too. `takes_stream` is called where
     only the body says that the answer is a stream; it raises RateLimited.
@@ -38,6 +41,7 @@ class Exchange:
     caller: Caller = ANYBODY
     tokens: int = 0
     is_form: bool = False
+    is_traced: bool = False
     began: float = field(default_factory=time.monotonic)
     path_values: dict[str, str] = field(default_factory=dict)
     disconnected: asyncio.Event = field(default_factory=asyncio.Event)
@@ -106,3 +110,9 @@ def stopping() -> NotReady:
 
 
 current: ContextVar[Exchange] = ContextVar("exchange")
+
+
+async def within_deadline(work: Coroutine[Any, Any, T]) -> T:
+    """The result of work for the present exchange. Raises: DeadlineExceeded, and as `Exchange.run` does."""
+    this = current.get()
+    return await this.run(Deadline(this.timeout_s, this.began).run(work))

@@ -70,6 +70,7 @@ class Answerbox:
     reranker = bentoml.depends(Reranker, url=settings.reranker_url) if settings.reranker_model else None
 
     def __init__(self) -> None:
+        self.settings = settings
         generator = remote_generator(settings) if settings.llm_base_url else RemoteGenerator(self.generator)
         embedder = RemoteEmbedder(self.embedder)
         self.generator_port = generator
@@ -157,6 +158,10 @@ class Answerbox:
     @bentoml.api(route="/search")
     @friendly
     async def search(self, request: SearchRequest, /) -> SearchResponse:
+        return await self.found(request)
+
+    async def found(self, request: SearchRequest) -> SearchResponse:
+        """For other doors. Raises as `Exchange.run` and the index do."""
         this, context = exchange.current.get(), _context()
         trace = this.trace
         trace.user_id = user_id = this.caller.speaks_for(request.user_id)

@@ -31,8 +31,8 @@ UNKNOWN = "unknown"
 CLIENT_GONE = "client_gone"
 PIPELINES = {"llm_query": "llm", "rag_query": "rag", "agent_query": "agent", "search": "search"}
 NO_PIPELINE = "none"
-CHAT = "v1/chat/completions"
-"""The route of several pipelines; the trace's name says of which."""
+OF_SEVERAL = frozenset({"v1/chat/completions", "mcp"})
+"""Routes of several pipelines; the trace's name says of which."""
 STEPS = frozenset({"search", "words", "embed", "vectors", "rank", "rerank", "generate", "tool"})
 DEGRADED_PARTS = (
     "vectors",
@@ -40,6 +40,7 @@ DEGRADED_PARTS = (
     "passages_dropped",
     "model_does_not_speak",
     "tool_calling",
+    "tools",
     "search",
     "session",
     "history_dropped",
@@ -188,7 +189,7 @@ STARTED = Gauge(
 def observe_request(trace: Trace, route: Route | None) -> None:
     """Everything about a request that has ended; None is a path that there is not."""
     name, method = (route.name or "root", route.method) if route else (UNKNOWN, OTHER)
-    pipeline = PIPELINES.get(trace.name if name == CHAT else name, NO_PIPELINE)
+    pipeline = PIPELINES.get(trace.name if name in OF_SEVERAL else name, NO_PIPELINE)
     status, seconds = _status(trace), trace.root.duration_ms / 1000
     REQUESTS.labels(name, method, pipeline, status).inc()
     if trace.root.error:

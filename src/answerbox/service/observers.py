@@ -49,5 +49,5 @@ class Observers:
             key=this.caller.key.name if this.caller.key else None,
             probe=route is not None and route.is_probe,
         )
-        if self._tracer and route and route.is_traced and this.let_in:
+        if self._tracer and route and (route.is_traced or this.is_traced) and this.let_in:
             self._tracer.record(trace)

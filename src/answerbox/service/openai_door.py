@@ -11,10 +11,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from answerbox.pipelines.chat import ChatRequest
-from answerbox.pipelines.deadline import Deadline
 from answerbox.pipelines.llm import LlmPipeline
 from answerbox.pipelines.rag import RagPipeline
 from answerbox.service import exchange, openai_models, openai_unsupported
+from answerbox.service.exchange import within_deadline
 from answerbox.service.friendly import friendly
 from answerbox.service.openai_answers import Answers, Checked
 from answerbox.service.openai_chat import OURS, Talk, request_of, talk_of
@@ -68,7 +68,7 @@ async def embed(request: Request) -> Response:
     this.trace.tags.append(TAG)
     this.trace.user_id = this.caller.speaks_for(body.user)
     this.trace.root.kind = "embedding"
-    found = await _within_deadline(embeddings(body, _service().embedder_port))
+    found = await within_deadline(embeddings(body, _service().embedder_port))
     this.tokens = found.usage.total_tokens
     return _json(found)
 
@@ -85,7 +85,7 @@ async def _heard(talk: Talk, pipeline: Any) -> Talk:
     """What the pipeline can make use of: a small model that answers from sentences gets lost in a conversation."""
     if talk.is_single or not isinstance(pipeline, RagPipeline):
         return talk
-    if not (await _within_deadline(pipeline.generator.info())).small:
+    if not (await within_deadline(pipeline.generator.info())).small:
         return talk
     exchange.current.get().trace.degraded.append(TALK_DROPPED)
     return Talk(talk.question, talk.place, "", ())
@@ -97,11 +97,6 @@ def _told(pipeline: Any, served: Served) -> Any:
 
 def _service() -> Any:
     return bentoml.get_current_service()
-
-
-async def _within_deadline(work: Any) -> Any:
-    this = exchange.current.get()
-    return await this.run(Deadline(this.timeout_s, this.began).run(work))
 
 
 def _json(content: BaseModel) -> Response:

@@ -62,6 +62,7 @@ ROUTES = (
     Route("GET", "/v1/models/{model_id}", QUERY),
     Route("POST", "/v1/chat/completions", QUERY, is_traced=True),
     Route("POST", "/v1/embeddings", QUERY, is_traced=True),
+    Route("POST", "/mcp", QUERY),
     Route("GET", "/documents", QUERY),
     Route("POST", "/documents", WRITE, takes_files=True),
     Route("GET", "/documents/{document_id}", QUERY),

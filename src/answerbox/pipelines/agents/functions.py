@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create
 
 from answerbox import plugins
 from answerbox.errors import SetupError
-from answerbox.tools import Tool, ToolError, ToolSpec, mark_of
+from answerbox.tools import Tool, ToolError, ToolSpec, WrongArguments, mark_of
 
 ArgumentsT = TypeVar("ArgumentsT", bound=BaseModel)
 THREADS = 4
@@ -49,10 +49,6 @@ def tool_of(
 
     spec = ToolSpec(name, description, _schema(arguments))
     return Tool(spec, checked, side_effects, timeout_s)
-
-
-class WrongArguments(ToolError):
-    """What the model gave does not fit the schema."""
 
 
 def tool_from(function: Callable[..., Any]) -> Tool:

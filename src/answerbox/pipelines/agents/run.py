@@ -185,7 +185,7 @@ class AgentRun:
             id=outcome.call.id,
             name=outcome.call.name[:NAME_CHARS],
             status=outcome.status,
-            content=outcome.content[:SHOWN_CHARS],
+            content=outcome.shown[:SHOWN_CHARS],
             sources=new,
             duration_ms=outcome.duration_ms,
         )

@@ -7,15 +7,14 @@ import json
 import logging
 import time
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from answerbox.contracts import CallStatus
-from answerbox.pipelines.agents.functions import WrongArguments
 from answerbox.pipelines.agents.search import SEARCH
 from answerbox.pipelines.context import RequestContext
 from answerbox.pipelines.material import harmless
-from answerbox.tools import Tool, ToolCall, ToolError, ToolSpec
+from answerbox.tools import ForeignFailure, Tool, ToolCall, ToolError, ToolSpec, WrongArguments
 
 log = logging.getLogger(__name__)
 
@@ -29,12 +28,18 @@ CUT = "\n[The rest was cut: the result is too long.]"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a call. `content` is for the model."""
+    """What came of a call. `content` is for the model, and for a caller too unless it is `private`."""
 
     call: ToolCall
     status: CallStatus
     content: str
     duration_ms: float = 0.0
+    private: bool = False
+
+    @property
+    def shown(self) -> str:
+        """What a caller is told."""
+        return FAILED if self.private else self.content
 
 
 class Toolbox:
@@ -106,35 +111,37 @@ class Toolbox:
         began = time.monotonic()
         with self._context.step("tool", "tool") as step, self._context.inside(step):
             step.input = {"tool": call.name, "arguments": call.parsed()}
-            status, content = await self._tried(self._tools[call.name], call.parsed() or {}, within_s)
-            step.output = content
-            step.detail = {"tool": call.name, "status": status}
-        return Outcome(call, status, content, round((time.monotonic() - began) * 1000, 1))
+            outcome = await self._tried(call, self._tools[call.name], within_s)
+            step.output = outcome.content
+            step.detail = {"tool": call.name, "status": outcome.status}
+        return replace(outcome, duration_ms=round((time.monotonic() - began) * 1000, 1))
 
-    async def _tried(self, tool: Tool, arguments: dict[str, Any], within_s: float) -> tuple[CallStatus, str]:
+    async def _tried(self, call: ToolCall, tool: Tool, within_s: float) -> Outcome:
         """A failure's own words stay in the log: they may tell of the inside."""
         seconds = min(tool.timeout_s or self._timeout_s, within_s)
-        work = asyncio.ensure_future(tool.call(arguments))
+        work = asyncio.ensure_future(tool.call(call.parsed() or {}))
         stopped = asyncio.ensure_future(self._stopped.wait())
         try:
             # Not `asyncio.timeout`, which would wait for a tool that does not let itself be cancelled.
             await asyncio.wait({work, stopped}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             if not work.done() and stopped.done():
-                return "failed", "The request was cancelled."
+                return Outcome(call, "failed", "The request was cancelled.")
             if not work.done():
-                return "timeout", f"The tool gave no result within {seconds:.3g} seconds."
-            return "ok", _as_material(tool.spec.name, work.result())
+                return Outcome(call, "timeout", f"The tool gave no result within {seconds:.3g} seconds.")
+            return Outcome(call, "ok", _result_as_material(tool.spec.name, work.result()))
         except WrongArguments as exc:
-            return "invalid", str(exc)
+            return Outcome(call, "invalid", str(exc))
+        except ForeignFailure as exc:
+            return Outcome(call, "failed", _result_as_material(tool.spec.name, str(exc)), private=True)
         except ToolError as exc:
-            return "failed", str(exc)
+            return Outcome(call, "failed", str(exc))
         except asyncio.CancelledError:
             if not work.cancelled() or _we_are_cancelled():
                 raise
-            return "failed", FAILED
+            return Outcome(call, "failed", FAILED)
         except Exception:
             log.exception("the tool %s failed", tool.spec.name)
-            return "failed", FAILED
+            return Outcome(call, "failed", FAILED)
         finally:
             work.cancel()
             stopped.cancel()
@@ -145,7 +152,21 @@ def _we_are_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _as_material(name: str, content: str) -> str:
+def as_material(tool: Tool) -> Tool:
+    """A tool that others describe, so that the description cannot open a turn of the conversation."""
+    spec = tool.spec
+    return replace(tool, spec=ToolSpec(spec.name, harmless(spec.description), _harmless_within(spec.parameters)))
+
+
+def _harmless_within(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _harmless_within(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_harmless_within(each) for each in value]
+    return harmless(value) if isinstance(value, str) else value
+
+
+def _result_as_material(name: str, content: str) -> str:
     """What others wrote, so that it cannot end the turn or open another. Passages stand in their fences already."""
     if name == SEARCH:
         return content

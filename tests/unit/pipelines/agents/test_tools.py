@@ -20,9 +20,9 @@ from answerbox.app import agent_tools
 from answerbox.errors import SetupError
 from answerbox.pipelines.agents.calculator import MAX_CHARS, calculate, calculator
 from answerbox.pipelines.agents.clock import current_time
-from answerbox.pipelines.agents.functions import THREADS, WrongArguments, tool_from
+from answerbox.pipelines.agents.functions import THREADS, tool_from
 from answerbox.settings import Settings
-from answerbox.tools import ToolCall, ToolError, tool
+from answerbox.tools import ToolCall, ToolError, WrongArguments, tool
 
 
 @pytest.mark.parametrize(
@@ -266,6 +266,13 @@ def test_installed_packages_bring_tools_by_their_entry_points(tmp_path: Path, mo
 def test_tools_that_do_not_fit_stop_the_start(given: dict[str, Any], word: str) -> None:
     with pytest.raises(SetupError, match=word):
         agent_tools(Settings(**given))
+
+
+def test_a_tool_of_a_server_may_be_allowed_before_it_is_known() -> None:
+    servers = {"desk": "http://desk.example/mcp"}
+    assert agent_tools(Settings(mcp_servers=servers, allowed_tools=frozenset({"desk__open"})))
+    with pytest.raises(SetupError, match="shop__open"):
+        agent_tools(Settings(mcp_servers=servers, allowed_tools=frozenset({"shop__open"})))
 
 
 @pytest.mark.parametrize(
