@@ -16,6 +16,7 @@ import pytest
 
 from answerbox.run import LocalAnswerbox
 from answerbox.settings import Settings
+from tests.agent_live import told, uses
 from tests.live import Live, serving
 from tests.openai_server import OpenAIServer, calling, openai_server, saying
 
@@ -69,15 +70,6 @@ def ask(live: Live, question: str = "What do four tickets cost?", **fields: Any)
     assert time.monotonic() - began < SOON_S
     found: dict[str, Any] = answer.json()
     return found
-
-
-def uses(answer: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(use["name"], use["status"]) for use in answer["meta"]["tool_calls"]]
-
-
-def told(script: OpenAIServer) -> list[str]:
-    """What the model was told by tools, in its last turn."""
-    return [message["content"] for message in script.asked[-1]["messages"] if message["role"] == "tool"]
 
 
 def test_two_tools_in_a_row(service: Live, script: OpenAIServer) -> None:

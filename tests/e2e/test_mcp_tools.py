@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.agent_live import told, uses
 from tests.live import Live, free_port, serving
 from tests.mcp_kit import SECRET, Desk, connected, desk, text_of
 from tests.openai_server import OpenAIServer, calling, openai_server, saying
@@ -57,15 +58,6 @@ def ask(live: Live, **fields: Any) -> dict[str, Any]:
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
-
-
-def uses(answer: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(use["name"], use["status"]) for use in answer["meta"]["tool_calls"]]
-
-
-def told(script: OpenAIServer) -> list[str]:
-    """What the model was told by tools, in its last turn."""
-    return [message["content"] for message in script.asked[-1]["messages"] if message["role"] == "tool"]
 
 
 def test_the_agent_calls_a_tool_of_a_server_while_another_is_down(
