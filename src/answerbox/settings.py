@@ -200,6 +200,12 @@ class Settings(BaseSettings):
     index_timeout_s: float = Field(
         10.0, gt=0, le=120, description="Longest wait for a search; then the index counts as down, seconds."
     )
+    index_patience_s: float = Field(
+        0.0,
+        ge=0,
+        le=120,
+        description="How long a search waits for an index that is down, because it is being restarted, seconds.",
+    )
     reranker_timeout_s: float = Field(
         10.0, gt=0, le=120, description="Longest wait for the reranker; then the order stays as it is, seconds."
     )

@@ -77,7 +77,7 @@ class Answerbox:
         self.store = RemoteDocumentStore(self.index, settings.index_timeout_s)
         self.feedback = RemoteFeedback(self.index, settings.index_timeout_s)
         reranker = RemoteReranker(self.reranker, settings.reranker_timeout_s) if settings.reranker_model else None
-        self.retriever = Retriever(self.store, reranker)
+        self.retriever = Retriever(self.store, reranker, settings.index_patience_s)
         self.prompts = own_prompts(settings)
         self.llm = llm_pipeline(settings, generator, self.prompts)
         self.rag = rag_pipeline(settings, generator, self.retriever, self.prompts)
