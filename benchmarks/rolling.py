@@ -225,8 +225,9 @@ upgrade is from the code of {revision} to the one that made this page (`make rol
 {rows}
 
 - A part is ready again before the next one goes.
-- `Index` owns the data folder and has no twin: a search waits for it (`ANSWERBOX_INDEX_PATIENCE_S`), and gateways stay ready
-  without it (`ANSWERBOX_NEEDED_PARTS`). What changes documents is not in this load: it is refused with 503 and `Retry-After` then.
+- `Index` owns the data folder and has no twin: a search waits for it (`ANSWERBOX_INDEX_PATIENCE_S`), and gateways
+  stay ready without it (`ANSWERBOX_NEEDED_PARTS`). What changes documents is not in this load: it is refused with 503
+  and `Retry-After` then.
 - Only whole answers are counted. A stream goes on at another Generator where its own dies; it breaks with its gateway.
 """
 

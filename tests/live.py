@@ -97,7 +97,7 @@ class Live:
 
 
 def start(
-    folder: Path, target: str = WHOLE, port: str | None = None, source: Path | None = None, **settings: str
+    folder: Path, target: str = WHOLE, port: str | None = None, source: Path | None = None, /, **settings: str
 ) -> Live:
     """Starts the service, in a process group of its own, and waits until it is ready.
 
