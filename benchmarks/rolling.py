@@ -23,8 +23,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
-from tests.live import free_port, stop, wait_until
-from tests.split import Split, split
+from tests.live import Place, free_port, stop, wait_until
+from tests.split import Split, anywhere, split
 
 from answerbox import __version__
 from benchmarks.machine import description
@@ -153,7 +153,7 @@ def kill(parts: Split, *services: str) -> None:
 
 def upgrade(parts: Split) -> None:
     """From the code that they were started with to that of the working folder."""
-    parts.source = None
+    parts.places = anywhere
     restart(parts, "Embedder", "Generator", "Index", "Answerbox")
 
 
@@ -181,7 +181,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         source = source_of(revision, folder / "before")
-        with split(folder / "parts", 2, 2, source, **SETTINGS) as parts:
+        with split(folder / "parts", 2, 2, lambda _: Place(source=source), **SETTINGS) as parts:
             gateways = [parts.parts[name] for name in names(parts, ["Answerbox"])]
             assert gateways[0].index([TEA])["status"] == "succeeded"
             before = versions(parts)
