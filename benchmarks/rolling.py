@@ -96,12 +96,18 @@ class Load:
                 began, seen = time.perf_counter(), self.seen
                 try:
                     answer = client.post(path, json=BODY)
-                    right = answer.status_code != 200 or "green tea" in answer.json()["answer"].lower()
-                    outcome = str(answer.status_code) if right else "wrong answer"
+                    outcome = _told(answer)
                 except httpx.HTTPError as exc:
                     outcome = type(exc).__name__
                 seen.outcomes[outcome] += 1
                 seen.milliseconds.append((time.perf_counter() - began) * 1_000)
+
+
+def _told(answer: httpx.Response) -> str:
+    if answer.status_code == 200:
+        return "200" if "green tea" in answer.json()["answer"].lower() else "wrong answer"
+    is_problem = answer.headers["content-type"].startswith("application/problem+json")
+    return f"{answer.status_code} {answer.json()['code'] if is_problem else 'of the proxy'}"
 
 
 @contextmanager
