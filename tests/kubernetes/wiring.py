@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 
-from answerbox.errors import SetupError
-from answerbox.settings import PREFIX, Settings, load_settings, variable
+from answerbox.settings import PREFIX
+from tests import environment
 from tests.kubernetes.cluster import Cluster, Document, Workload, matches
 
 PROVIDED: Mapping[str, Mapping[str, str]] = {
@@ -28,7 +26,6 @@ PROVIDED: Mapping[str, Mapping[str, str]] = {
 
 PROVIDED_CLAIMS = frozenset({"vllm-models"})
 SECRET = re.compile(r"(KEY|SECRET|PASSWORD|HEADERS)$")
-OPEN = frozenset(variable(name) for name in Settings.model_fields)
 
 
 def names_are_used_once(cluster: Cluster) -> Iterator[str]:
@@ -108,32 +105,9 @@ def settings_are_taken(cluster: Cluster) -> Iterator[str]:
     for workload in cluster.workloads:
         if workload.ours:
             given = cluster.env(workload, PROVIDED)
-            unknown = {name for name in given if name.startswith(PREFIX)} - OPEN
-            yield from (f"{workload.name}: {name} is no setting" for name in sorted(unknown))
-            yield from (f"{workload.name}: {fault}" for fault in _wrong(given))
-
-
-def _wrong(given: Mapping[str, str]) -> Iterator[str]:
-    with _environment(given):
-        try:
-            settings = load_settings()
-        except SetupError as exc:
-            yield str(exc)
-            return
-    if settings.env != "production" or str(settings.data_dir) != "/data":
-        yield "these are not the settings of production"
-
-
-@contextmanager
-def _environment(given: Mapping[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    try:
-        os.environ.clear()
-        os.environ.update(given)
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+            yield from (f"{workload.name}: {fault}" for fault in environment.faults(given))
+            if given.get("ANSWERBOX_DATA_DIR") != "/data":
+                yield f"{workload.name} has its data elsewhere"
 
 
 def budgets_let_nodes_go(cluster: Cluster) -> Iterator[str]:
