@@ -1,11 +1,13 @@
-"""Two gateways behind nginx: is a request lost while they are restarted one by one, or when one is killed?
+"""Is a request lost while the parts are upgraded or restarted one by one, or when one is killed?
 
 Writes docs/rolling.md. The parts are services of their own (`tests/split.py`), with the deterministic doubles; nginx
-has the configuration of deploy/nginx, with other ports. Ends with 1 where a request was lost.
+has the configuration of deploy/nginx, with other ports. The revision to upgrade from is in `FROM`. Ends with 1 where
+a request was lost.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -14,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,13 +34,20 @@ from benchmarks.processes import ROOT
 CLIENTS = 8
 REQUESTS = 2_000
 """In each phase, at least."""
-GATEWAYS = ("Answerbox-1", "Answerbox-2")
+TWINS = ("Embedder", "Generator", "Answerbox")
 LIMIT_S = 120.0
 QUIET_S = 3.0
 """Between two interventions."""
 CONFIGURATION = ROOT / "deploy" / "nginx" / "answerbox.conf"
 PAGE = ROOT / "docs" / "rolling.md"
 TEA = {"id": "tea", "text": "Green tea is best at 80 degrees."}
+SETTINGS = {
+    "generator_model": "fake",
+    "embedder_model": "fake",
+    "fake_token_delay_s": "0.005",
+    "index_patience_s": "60",
+    "needed_parts": '["generator"]',
+}
 BODY = {"question": "How hot should green tea be?"}
 
 
@@ -127,56 +136,98 @@ def nothing() -> None:
     pass
 
 
-def roll(parts: Split) -> None:
-    """Each gateway ends in its own time (SIGTERM) and is ready again before the next one goes."""
-    for name in GATEWAYS:
+def restart(parts: Split, *services: str) -> None:
+    """Each part of those ends in its own time (SIGTERM), and is ready again before the next one goes."""
+    for name in names(parts, services):
         parts.stop(name)
         parts.again(name)
         threading.Event().wait(QUIET_S)
 
 
-def kill(parts: Split) -> None:
-    for name in GATEWAYS:
+def kill(parts: Split, *services: str) -> None:
+    for name in names(parts, services):
         parts.kill(name)
         parts.again(name)
         threading.Event().wait(QUIET_S)
 
 
+def upgrade(parts: Split) -> None:
+    """From the code that they were started with to that of the working folder."""
+    parts.source = None
+    restart(parts, "Embedder", "Generator", "Index", "Answerbox")
+
+
+def names(parts: Split, services: Sequence[str]) -> list[str]:
+    return [name for service in services for name in parts.parts if name.partition("-")[0] == service]
+
+
+def source_of(revision: str, folder: Path) -> Path:
+    """The code of a revision, which calls itself by it."""
+    folder.mkdir()
+    archive = subprocess.run(["git", "archive", revision, "src"], cwd=ROOT, stdout=subprocess.PIPE, check=True)
+    subprocess.run(["tar", "-x", "-C", folder], input=archive.stdout, check=True)
+    package = folder / "src" / "answerbox" / "__init__.py"
+    text = package.read_text(encoding="utf-8")
+    package.write_text(re.sub(r'__version__ = "([^"]*)"', rf'__version__ = "\1+{revision}"', text), encoding="utf-8")
+    return folder / "src"
+
+
+def versions(parts: Split) -> set[str]:
+    return {parts.parts[name].get("/health").json()["version"] for name in names(parts, ["Answerbox"])}
+
+
 def main() -> None:
-    fake = {"generator_model": "fake", "embedder_model": "fake", "fake_token_delay_s": "0.005"}
-    with tempfile.TemporaryDirectory() as folder, split(Path(folder, "parts"), len(GATEWAYS), **fake) as parts:
-        first = parts.parts[GATEWAYS[0]]
-        assert first.index([TEA])["status"] == "succeeded"
-        with nginx(Path(folder, "nginx"), [parts.parts[name].url for name in GATEWAYS]) as url, Load(url) as load:
-            phases = {
-                "nothing happens": load.phase(nothing),
-                "each gateway is restarted (SIGTERM), one after the other": load.phase(lambda: roll(parts)),
-                "each gateway is killed (SIGKILL) and started again": load.phase(lambda: kill(parts)),
-            }
-    PAGE.write_text(page(phases), encoding="utf-8")
+    revision = _revision(os.environ.get("FROM", "HEAD"))
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        source = source_of(revision, folder / "before")
+        with split(folder / "parts", 2, 2, source, **SETTINGS) as parts:
+            gateways = [parts.parts[name] for name in names(parts, ["Answerbox"])]
+            assert gateways[0].index([TEA])["status"] == "succeeded"
+            before = versions(parts)
+            with nginx(folder / "nginx", [gateway.url for gateway in gateways]) as url, Load(url) as load:
+                phases = {
+                    "nothing happens": load.phase(nothing),
+                    "all are upgraded, one part after the other": load.phase(lambda: upgrade(parts)),
+                    "each part that has a twin is restarted (SIGTERM)": load.phase(lambda: restart(parts, *TWINS)),
+                    "each part that has a twin is killed (SIGKILL)": load.phase(lambda: kill(parts, *TWINS)),
+                    "`Index`, which has none, is restarted": load.phase(lambda: restart(parts, "Index")),
+                    "`Index` is killed": load.phase(lambda: kill(parts, "Index")),
+                }
+            assert (before, versions(parts)) == ({f"{__version__}+{revision}"}, {__version__})
+    PAGE.write_text(page(phases, revision), encoding="utf-8")
     print(PAGE.read_text(encoding="utf-8"))
     sys.exit(any(seen.lost for seen in phases.values()))
 
 
-def page(phases: dict[str, Seen]) -> str:
+def _revision(name: str) -> str:
+    command = ["git", "rev-parse", "--short", name]
+    return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
+
+def page(phases: dict[str, Seen], revision: str) -> str:
     rows = "\n".join(
         f"| {name} | {seen.outcomes.total()} | {seen.lost} | {_others(seen)} "
-        f"| {percentile(seen.milliseconds, 0.5):.0f} | {percentile(seen.milliseconds, 0.99):.0f} |"
+        f"| {percentile(seen.milliseconds, 0.5):.0f} | {percentile(seen.milliseconds, 0.99):.0f} "
+        f"| {max(seen.milliseconds) / 1_000:.1f} |"
         for name, seen in phases.items()
     )
-    return f"""# Two gateways behind a proxy
+    return f"""# Upgrades, restarts and deaths under load
 
 Made by `make rolling` on {datetime.now(UTC):%Y-%m-%d}, Answerbox {__version__}, {description()}.
-Generator, Embedder, Index and two gateways, each a service of its own; nginx before the gateways with
+Two gateways, two Generators, two Embedders and one Index, each a service of its own; nginx before the gateways with
 [deploy/nginx/answerbox.conf](../deploy/nginx/answerbox.conf). The models are the deterministic doubles. {CLIENTS}
-clients ask without a pause, half of them the documents; an answer that does not hold what it must is lost too.
+clients ask without a pause, half of them the documents; an answer that does not hold what it must is lost too. The
+upgrade is from the code of {revision} to the one that made this page (`make rolling FROM=REVISION`).
 
-| while | requests | lost | what came instead | median, ms | p99, ms |
-|---|---|---|---|---|---|
+| while | requests | lost | what came instead | median, ms | p99, ms | longest, s |
+|---|---|---|---|---|---|---|
 {rows}
 
-Only whole answers are counted: a stream that has begun breaks with its gateway, and ends without `done`. Generator,
-Embedder and Index have no twin: while one of them is restarted, what needs it is refused with 503 and `Retry-After`.
+- A part is ready again before the next one goes.
+- `Index` owns the data folder and has no twin: a search waits for it (`ANSWERBOX_INDEX_PATIENCE_S`), and gateways stay ready
+  without it (`ANSWERBOX_NEEDED_PARTS`). What changes documents is not in this load: it is refused with 503 and `Retry-After` then.
+- Only whole answers are counted. A stream goes on at another Generator where its own dies; it breaks with its gateway.
 """
 
 

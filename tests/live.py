@@ -96,10 +96,13 @@ class Live:
         return job
 
 
-def start(folder: Path, target: str = WHOLE, port: str | None = None, **settings: str) -> Live:
+def start(
+    folder: Path, target: str = WHOLE, port: str | None = None, source: Path | None = None, **settings: str
+) -> Live:
     """Starts the service, in a process group of its own, and waits until it is ready.
 
-    `settings` are environment variables without their prefix, in any case: `generator_model="fake"`.
+    `settings` are environment variables without their prefix, in any case: `generator_model="fake"`. `source` is
+    another `src` folder than the one that is installed.
     """
     port = port or str(free_port())
     folder.mkdir(parents=True, exist_ok=True)
@@ -112,6 +115,7 @@ def start(folder: Path, target: str = WHOLE, port: str | None = None, **settings
         "ANSWERBOX_DATA_DIR": str(folder / "data"),
         "ANSWERBOX_SEED_DOCS": "false",
         **{variable(name.lower()): value for name, value in settings.items()},
+        **({"PYTHONPATH": str(source)} if source else {}),
     }
     with log.open("ab") as sink:
         process = subprocess.Popen(

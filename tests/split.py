@@ -18,20 +18,27 @@ NEEDS: Mapping[str, tuple[str, ...]] = {"Embedder": (), "Generator": (), "Index"
 """Each part, and whom it asks. The gateway asks all of them."""
 
 
+TWINNED = ("Embedder", "Generator")
+"""Parts of which there may be several; `Index` is one, and gateways are counted apart."""
+
+
 @dataclass
 class Split:
-    """`parts` are by their names; the gateways are `Answerbox-1` and so on."""
+    """`parts` are by their names; the gateways are `Answerbox-1` and so on, and so are twins."""
 
     folder: Path
     settings: Mapping[str, str]
+    source: Path | None = None
+    """As in `start`; what is started from now on has it."""
     parts: dict[str, Live] = field(default_factory=dict)
 
     def start(self, name: str, port: str | None = None) -> Live:
         """Waits until it is ready; one that was there before gets its port and its folder."""
-        service = name.partition("-")[0]
+        service = _service(name)
         needs = NEEDS.get(service, tuple(NEEDS))
-        urls = {f"{need.lower()}_url": self.parts[need].url for need in needs}
-        self.parts[name] = start(self.folder / name, f"{MODULE}:{service}", port=port, **self.settings, **urls)
+        urls = {f"{need.lower()}_url": ",".join(self._urls(need)) for need in needs}
+        target = f"{MODULE}:{service}"
+        self.parts[name] = start(self.folder / name, target, port, self.source, **self.settings, **urls)
         return self.parts[name]
 
     def stop(self, name: str) -> None:
@@ -53,13 +60,32 @@ class Split:
     def again(self, name: str) -> Live:
         return self.start(name, self.parts[name].url.rpartition(":")[2])
 
+    def _urls(self, service: str) -> list[str]:
+        return [part.url for name, part in self.parts.items() if _service(name) == service]
+
 
 @contextmanager
-def split(folder: Path, gateways: int = 1, /, **settings: str) -> Iterator[Split]:
-    """Serves until the block ends. Settings as in `start`."""
-    running = Split(folder, settings)
+def split(
+    folder: Path, gateways: int = 1, twins: int = 1, source: Path | None = None, /, **settings: str
+) -> Iterator[Split]:
+    """Serves until the block ends. Settings and `source` as in `start`."""
+    running = Split(folder, settings, source)
     with ExitStack() as stack:
-        for name in (*NEEDS, *(f"{GATEWAY}-{number}" for number in range(1, gateways + 1))):
+        for name in _names(gateways, twins):
             running.start(name)
             stack.callback(running.stop, name)
         yield running
+
+
+def _names(gateways: int, twins: int) -> Iterator[str]:
+    for name in NEEDS:
+        yield from _numbered(name, twins) if name in TWINNED and twins > 1 else [name]
+    yield from _numbered(GATEWAY, gateways)
+
+
+def _numbered(name: str, count: int) -> list[str]:
+    return [f"{name}-{number}" for number in range(1, count + 1)]
+
+
+def _service(name: str) -> str:
+    return name.partition("-")[0]

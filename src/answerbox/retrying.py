@@ -15,6 +15,7 @@ from tenacity import (
     RetryCallState,
     retry_if_exception_type,
     stop_after_attempt,
+    stop_after_delay,
     stop_before_delay,
     wait_random_exponential,
 )
@@ -61,17 +62,23 @@ def retrying(
     errors: tuple[type[Exception], ...] = (Unavailable,),
     within_s: float = math.inf,
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    patience_s: float = 0.0,
 ) -> AsyncRetrying:
-    """For `async for attempt in retrying(budget)`; raises the last of `errors` that it got."""
-    return AsyncRetrying(**rules(budget, errors, within_s), wait=BACKOFF, sleep=pause)
+    """For `async for attempt in retrying(budget)`; raises the last of `errors` that it got.
+
+    For the first `patience_s` seconds a step is done again however often it fails, for its part is being restarted.
+    """
+    return AsyncRetrying(**rules(budget, errors, within_s, patience_s), wait=BACKOFF, sleep=pause)
 
 
-def rules(budget: RetryBudget, errors: tuple[type[Exception], ...], within_s: float) -> dict[str, Any]:
+def rules(
+    budget: RetryBudget, errors: tuple[type[Exception], ...], within_s: float, patience_s: float = 0.0
+) -> dict[str, Any]:
     """When tenacity's `Retrying` and `AsyncRetrying` do a step again; how long they wait is left to the caller."""
     budget.called()
     return {
         "retry": retry_if_exception_type(errors),
-        "stop": stop_after_attempt(ATTEMPTS) | stop_before_delay(within_s) | budget,
+        "stop": stop_before_delay(within_s) | stop_after_delay(patience_s) & (stop_after_attempt(ATTEMPTS) | budget),
         "before_sleep": _tell,
         "reraise": True,
     }

@@ -20,6 +20,7 @@ BUILTIN = "builtin"
 
 PREFIX = "ANSWERBOX_"
 HTTP = r"^https?://"
+HTTP_LIST = r"^https?://[^, ]+(,https?://[^, ]+)*$"
 SERVER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,23}")
 HEADER = re.compile(r"[A-Za-z0-9-]{1,64}: *[!-~][ -~]{0,4000}")
 
@@ -56,10 +57,13 @@ class Settings(BaseSettings):
 
     generator_url: str | None = Field(
         None,
-        pattern=HTTP,
-        description="Where a `Generator` of its own runs (`http://generator:3000`), not beside this one.",
+        pattern=HTTP_LIST,
+        description="Where a `Generator` of its own runs (`http://generator:3000`), not beside this one. Several, with "
+        "commas between them, share the work.",
     )
-    embedder_url: str | None = Field(None, pattern=HTTP, description="The same for `Embedder`; `Index` needs it too.")
+    embedder_url: str | None = Field(
+        None, pattern=HTTP_LIST, description="The same for `Embedder`; `Index` needs it too."
+    )
     index_url: str | None = Field(
         None, pattern=HTTP, description="The same for `Index`, which is one for all gateways."
     )
@@ -195,6 +199,12 @@ class Settings(BaseSettings):
     )
     index_timeout_s: float = Field(
         10.0, gt=0, le=120, description="Longest wait for a search; then the index counts as down, seconds."
+    )
+    index_patience_s: float = Field(
+        0.0,
+        ge=0,
+        le=120,
+        description="How long a search waits for an index that is down, because it is being restarted, seconds.",
     )
     reranker_timeout_s: float = Field(
         10.0, gt=0, le=120, description="Longest wait for the reranker; then the order stays as it is, seconds."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from answerbox.adapters.generation.local_generator import LocalGenerator
 from answerbox.adapters.model_store import find
 from answerbox.adapters.openai_generator import OpenAIGenerator
 from answerbox.adapters.sqlite_ledger import SqliteLedger
+from answerbox.adapters.twins import TwinGenerators
 from answerbox.app import local_generator
 from answerbox.ledger import Ledger
 from answerbox.ports import Generator
@@ -84,9 +86,14 @@ def local(request: pytest.FixtureRequest) -> LocalGenerator:
     return found
 
 
-@pytest.fixture(params=[*ENGINES, "remote"])
+@pytest.fixture
+def twins(fake: LocalGenerator) -> TwinGenerators:
+    return TwinGenerators([cast(Any, fake), cast(Any, fake)])
+
+
+@pytest.fixture(params=[*ENGINES, "twins", "remote"])
 def generator(request: pytest.FixtureRequest) -> Generator:
-    """Those, and a server that speaks OpenAI's protocol."""
+    """Those, two of them as one, and a server that speaks OpenAI's protocol."""
     found: Generator = request.getfixturevalue(request.param)
     return found
 

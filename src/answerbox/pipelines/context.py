@@ -73,11 +73,13 @@ class RequestContext:
         """Records what a part says that it did within the step."""
         self.steps += [step.as_step() for step in self.trace.took(steps, within)]
 
-    async def again(self, step: Observation, budget: RetryBudget, work: Callable[[], Awaitable[T]]) -> T:
+    async def again(
+        self, step: Observation, budget: RetryBudget, work: Callable[[], Awaitable[T]], patience_s: float = 0.0
+    ) -> T:
         """Runs an idempotent step, again where a part was unavailable, never past the deadline."""
 
         async def attempts() -> T:
-            async for attempt in retrying(budget):
+            async for attempt in retrying(budget, patience_s=patience_s):
                 with attempt:
                     step.retries = attempt.retry_state.attempt_number - 1
                     return await work()

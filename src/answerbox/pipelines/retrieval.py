@@ -27,8 +27,11 @@ class Found:
 
 @dataclass
 class Retriever:
+    """`patience_s`: how long a search waits for an index that is down, seconds."""
+
     store: DocumentStore
     reranker: Reranker | None = None
+    patience_s: float = 0.0
     _searches: RetryBudget = field(default_factory=RetryBudget, init=False)
     _rankings: RetryBudget = field(default_factory=RetryBudget, init=False)
 
@@ -58,7 +61,7 @@ class Retriever:
         )
         with context.step("search", "retriever") as step:
             step.input, step.parameters = text, {"top_k": query.top_k, "mode": mode, "filter": filter}
-            result = await context.again(step, self._searches, lambda: self.store.search(query))
+            result = await context.again(step, self._searches, lambda: self.store.search(query), self.patience_s)
             context.took(result.steps, step)
             step.output = [_seen(source) for source in result.sources]
         for part in result.degraded:

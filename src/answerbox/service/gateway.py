@@ -11,10 +11,8 @@ from typing import Any
 import bentoml
 
 from answerbox import logs
-from answerbox.adapters.bento_generator import RemoteGenerator
 from answerbox.adapters.bento_remote import (
     RemoteDocumentStore,
-    RemoteEmbedder,
     RemoteFeedback,
     RemoteReranker,
     RemoteSessions,
@@ -43,6 +41,7 @@ from answerbox.service.friendly import friendly
 from answerbox.service.health import HealthMonitor
 from answerbox.service.index import Index
 from answerbox.service.inference import Embedder, Generator, Reranker
+from answerbox.service.parts import depends_on, embedder_of, generator_of
 from answerbox.service.reporting import SLOWER_S, part_figures, process_figures, report_every
 from answerbox.service.sse import Framing, frame, stream_response
 from answerbox.service.warm_up import warm_up
@@ -63,22 +62,22 @@ required(settings.keys_path, settings.env)  # here, so that the whole service do
     runner_probe={"enabled": False, "timeout": 1, "period": 10},
 )
 @bentoml.asgi_app(documents_app)
+@depends_on("generator", Generator, settings.generator_url, unless=bool(settings.llm_base_url))
+@depends_on("embedder", Embedder, settings.embedder_url)
 class Answerbox:
-    generator = None if settings.llm_base_url else bentoml.depends(Generator, url=settings.generator_url)
-    embedder = bentoml.depends(Embedder, url=settings.embedder_url)
     index = bentoml.depends(Index, url=settings.index_url)
     reranker = bentoml.depends(Reranker, url=settings.reranker_url) if settings.reranker_model else None
 
     def __init__(self) -> None:
         self.settings = settings
-        generator = remote_generator(settings) if settings.llm_base_url else RemoteGenerator(self.generator)
-        embedder = RemoteEmbedder(self.embedder)
+        generator = remote_generator(settings) if settings.llm_base_url else generator_of(self)
+        embedder = embedder_of(self)
         self.generator_port = generator
         self.embedder_port = embedder
         self.store = RemoteDocumentStore(self.index, settings.index_timeout_s)
         self.feedback = RemoteFeedback(self.index, settings.index_timeout_s)
         reranker = RemoteReranker(self.reranker, settings.reranker_timeout_s) if settings.reranker_model else None
-        self.retriever = Retriever(self.store, reranker)
+        self.retriever = Retriever(self.store, reranker, settings.index_patience_s)
         self.prompts = own_prompts(settings)
         self.llm = llm_pipeline(settings, generator, self.prompts)
         self.rag = rag_pipeline(settings, generator, self.retriever, self.prompts)

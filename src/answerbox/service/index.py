@@ -13,7 +13,6 @@ from typing import Any
 import bentoml
 
 from answerbox import logs
-from answerbox.adapters.bento_remote import RemoteEmbedder
 from answerbox.adapters.data_folder import DataFolder
 from answerbox.adapters.sqlite_sessions import SqliteSessions
 from answerbox.app import feedback_desk, library, session_store
@@ -22,10 +21,12 @@ from answerbox.documents.library import Library
 from answerbox.documents.manual import seed
 from answerbox.errors import AnswerboxError, EmbedderUnavailable, IndexUnavailable, NotReady, StorageFull
 from answerbox.feedback import Feedback, FeedbackDesk
+from answerbox.ports import Embedder as Embeds
 from answerbox.ports import FileIn, SearchQuery
 from answerbox.service.envelope import INNER, enveloped
 from answerbox.service.inference import Embedder
 from answerbox.service.late import Late
+from answerbox.service.parts import depends_on, embedder_of
 from answerbox.service.pinned import pinned
 from answerbox.service.reporting import SLOWER_S, index_figures, process_figures, report_every
 from answerbox.sessions import SessionKey, Turn
@@ -41,9 +42,8 @@ SWITCH_S = 0.0005
 
 
 @bentoml.service(name="Index", **INNER)
+@depends_on("embedder", Embedder, settings.embedder_url)
 class Index:
-    embedder = bentoml.depends(Embedder, url=settings.embedder_url)
-
     def __init__(self) -> None:
         sys.setswitchinterval(SWITCH_S)
         self._folder = DataFolder(settings.data_dir)
@@ -137,7 +137,7 @@ class Index:
 
     async def _open(self) -> None:
         """Waits for the embedder, for the vectors depend on its model, and for room on the disk."""
-        embedder = RemoteEmbedder(self.embedder)
+        embedder = embedder_of(self)
         try:
             while self._library is None:
                 with contextlib.suppress(EmbedderUnavailable):
@@ -150,7 +150,7 @@ class Index:
             reason = exc.message if isinstance(exc, AnswerboxError) else "an unexpected failure"
             self._failure = IndexUnavailable(f"The documents cannot be opened: {reason}.")
 
-    async def _opened(self, embedder: RemoteEmbedder) -> Library:
+    async def _opened(self, embedder: Embeds) -> Library:
         while True:
             try:
                 return await self._started(library(pinned(settings, Index), self._folder, embedder))

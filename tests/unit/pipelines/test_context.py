@@ -65,6 +65,24 @@ async def test_a_part_that_stays_down_fails_with_its_own_error() -> None:
     assert (work.calls, context.steps[0].retries) == (ATTEMPTS, ATTEMPTS - 1)
 
 
+async def test_a_part_that_is_restarted_is_waited_for_and_costs_no_budget() -> None:
+    context, budget, failures = RequestContext("r1", 30), RetryBudget(at_once=1), ATTEMPTS + 1
+    work = Work(*[IndexUnavailable("down")] * failures)
+    with context.step("search") as step:
+        assert await context.again(step, budget, work, patience_s=30) == "done"
+    assert (work.calls, context.steps[0].retries) == (failures + 1, failures)
+    with context.step("search") as step:
+        assert await context.again(step, budget, Work(IndexUnavailable("down"))) == "done"
+
+
+async def test_patience_ends() -> None:
+    context, work = RequestContext("r1", 30), Work(*[IndexUnavailable("down")] * 999)
+    with pytest.raises(IndexUnavailable), context.step("search") as step:
+        await context.again(step, RetryBudget(), work, patience_s=0.5)
+    assert context.steps[0].duration_ms >= 400
+    assert work.calls >= ATTEMPTS
+
+
 async def test_a_failure_that_will_not_pass_is_not_tried_again() -> None:
     context, work = RequestContext("r1", 30), Work(BadUpstream("nonsense"))
     with pytest.raises(BadUpstream), context.step("search") as step:

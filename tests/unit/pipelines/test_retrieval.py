@@ -71,6 +71,13 @@ async def test_an_index_that_stays_down_is_the_answer(context: RequestContext) -
     assert [step.name for step in context.steps] == ["search"]
 
 
+async def test_an_index_that_is_restarted_is_waited_for(context: RequestContext) -> None:
+    store = ShelfStore([source("one")], failures=[IndexUnavailable("down") for _ in range(4)])
+    found = await Retriever(store, patience_s=30).retrieve("Who?", 1, None, context)
+    assert found.sources
+    assert context.steps[-1].retries == 4
+
+
 class LongestFirst:
     """A `Reranker`."""
 
