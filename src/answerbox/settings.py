@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -21,6 +21,8 @@ BUILTIN = "builtin"
 PREFIX = "ANSWERBOX_"
 HTTP = r"^https?://"
 HTTP_LIST = r"^https?://[^, ]+(,https?://[^, ]+)*$"
+PartName = Literal["generator", "embedder", "index"]
+ALL_PARTS: frozenset[PartName] = frozenset(get_args(PartName))
 SERVER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,23}")
 HEADER = re.compile(r"[A-Za-z0-9-]{1,64}: *[!-~][ -~]{0,4000}")
 
@@ -75,8 +77,13 @@ class Settings(BaseSettings):
     )
     seed_docs: bool = Field(True, description="Index Answerbox's own documentation at the first start.")
 
-    needed_parts: frozenset[Literal["generator", "embedder", "index"]] = Field(
-        frozenset({"generator", "embedder", "index"}),
+    parts: frozenset[PartName] = Field(
+        ALL_PARTS,
+        description="Which parts there are, here or at their addresses, as JSON; what needs another one is refused. "
+        "`[]` suits a pipeline of your own that needs no model of Answerbox's.",
+    )
+    needed_parts: frozenset[PartName] = Field(
+        ALL_PARTS,
         description="Without which of its parts the service is not ready, as JSON. Without the embedder words are "
         "searched, without the index `/llm_query` answers.",
     )
@@ -307,7 +314,8 @@ class Settings(BaseSettings):
             "embedder": None if self.embedder_url else self.embedder_model,
             "reranker": None if self.reranker_url else self.reranker_model,
         }
-        return {kind: tag for kind, tag in tags.items() if tag and tag != FAKE}
+        left_out = ALL_PARTS - self.parts
+        return {kind: tag for kind, tag in tags.items() if tag and tag != FAKE and kind not in left_out}
 
     @property
     def langfuse_keys(self) -> tuple[str, str] | None:
@@ -324,6 +332,8 @@ class Settings(BaseSettings):
             raise ValueError("ANSWERBOX_REQUEST_TIMEOUT_S is above ANSWERBOX_MAX_REQUEST_TIMEOUT_S")
         if self.embedder_timeout_s >= self.index_timeout_s:
             raise ValueError("ANSWERBOX_EMBEDDER_TIMEOUT_S must be below ANSWERBOX_INDEX_TIMEOUT_S")
+        if "index" in self.parts and "embedder" not in self.parts:
+            raise ValueError("ANSWERBOX_PARTS has the index without the embedder, which makes its vectors")
         self._check_mcp()
         return self
 

@@ -194,7 +194,7 @@ def _missing(health: dict[str, Any]) -> list[str]:
     parts = health["dependencies"]
     if missing := [name for name, part in parts.items() if not part["ready"]]:
         return missing
-    if parts["index"]["detail"].get("waiting"):
+    if parts.get("index", {}).get("detail", {}).get("waiting"):
         return ["documents to be indexed"]
     return [] if health["status"] == "ok" else ["the first answer"]
 

@@ -52,6 +52,9 @@ settings = load_settings()
 logs.install_in_server(settings)
 required(settings.keys_path, settings.env)  # here, so that the whole service does not start
 
+IS_REMOTE = bool(settings.llm_base_url) and "generator" in settings.parts
+HAS_NO_GENERATOR = bool(settings.llm_base_url) or "generator" not in settings.parts
+
 
 @bentoml.service(
     name="Answerbox",
@@ -62,15 +65,15 @@ required(settings.keys_path, settings.env)  # here, so that the whole service do
     runner_probe={"enabled": False, "timeout": 1, "period": 10},
 )
 @bentoml.asgi_app(documents_app)
-@depends_on("generator", Generator, settings.generator_url, unless=bool(settings.llm_base_url))
-@depends_on("embedder", Embedder, settings.embedder_url)
+@depends_on("generator", Generator, settings.generator_url, unless=HAS_NO_GENERATOR)
+@depends_on("embedder", Embedder, settings.embedder_url, unless="embedder" not in settings.parts)
 class Answerbox:
-    index = bentoml.depends(Index, url=settings.index_url)
+    index = bentoml.depends(Index, url=settings.index_url) if "index" in settings.parts else None
     reranker = bentoml.depends(Reranker, url=settings.reranker_url) if settings.reranker_model else None
 
     def __init__(self) -> None:
         self.settings = settings
-        generator = remote_generator(settings) if settings.llm_base_url else generator_of(self)
+        generator = remote_generator(settings) if IS_REMOTE else generator_of(self)
         embedder = embedder_of(self)
         self.generator_port = generator
         self.embedder_port = embedder
@@ -83,12 +86,13 @@ class Answerbox:
         self.rag = rag_pipeline(settings, generator, self.retriever, self.prompts)
         self.sessions = RemoteSessions(self.index, settings.index_timeout_s)
         self.agent = agent_pipeline(settings, generator, self.retriever, self.prompts, self.sessions)
+        probes = {"generator": generator.probe, "embedder": embedder.probe, "index": self.store.probe}
+        models = {"generator": settings.llm_model or settings.generator_model, "embedder": settings.embedder_model}
         self.health = HealthMonitor(
-            probes={"generator": generator.probe, "embedder": embedder.probe, "index": self.store.probe},
-            models={"generator": settings.llm_model or settings.generator_model, "embedder": settings.embedder_model},
+            probes={name: probe for name, probe in probes.items() if name in settings.parts},
+            models={name: model for name, model in models.items() if name in settings.parts},
             needed=settings.needed_parts,
         )
-        self._parts = (generator, embedder)
         self._beside: asyncio.Task[None] | None = None
         self._reporting: asyncio.Task[None] | None = None
 
@@ -108,7 +112,8 @@ class Answerbox:
         """What is done beside the requests, from before the first one on."""
         if self.prompts:
             await self.prompts.refresh()
-        await warm_up(*self._parts, self.health)
+        generator = self.generator_port if "generator" in settings.parts else None
+        await warm_up(generator, self.embedder_port if "embedder" in settings.parts else None, self.health)
         while self.prompts:
             await asyncio.sleep(settings.prompt_refresh_s)
             await self.prompts.refresh()
