@@ -76,6 +76,24 @@ def shape_of(value: Any) -> Any:
     return "number" if isinstance(value, int | float) else type(value).__name__
 
 
+def differences(shape: Any, value: Any, place: str = "response") -> list[str]:
+    """Where a value has another form. It may have more keys; what was None, or empty, may be anything."""
+    if shape in (None, [], "NoneType"):
+        return []
+    if isinstance(shape, dict):
+        if not isinstance(value, dict):
+            return [f"{place} is no dict"]
+        lacking = [f"{place} has no {name!r}" for name in shape if name not in value]
+        inner = (differences(shape[n], value[n], f"{place}[{n!r}]") for n in shape if n in value)
+        return [*lacking, *(found for each in inner for found in each)]
+    if isinstance(shape, list):
+        if not isinstance(value, list | tuple):
+            return [f"{place} is no list"]
+        return [found for item in value[:1] for found in differences(shape[0], item, f"{place}[0]")]
+    found = shape_of(value)
+    return [] if found == shape else [f"{place} is {found}, not {shape}"]
+
+
 def _is_call(node: ast.AST) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == RUN_MODEL
 
@@ -105,18 +123,22 @@ def _shape(cell: Cell, call: ast.Call) -> Any:
     match _bare(last.value, call):
         case "whole" if isinstance(value, dict):
             return shape_of(value)
+        case "pieces" if isinstance(value, list) and value:
+            return {"answer": "str", **(shape_of(value[-1]) if isinstance(value[-1], dict) else {})}
         case ast.Constant(value=str(name)) if value is not None:
             return {name: shape_of(value)}
     return None
 
 
 def _bare(node: ast.expr, call: ast.Call) -> ast.expr | str | None:
-    """`whole` for the call as it is, awaited or printed; the key for `run_model(...)["key"]`; None for all else."""
+    """`whole`: the call as it is, awaited or printed; `pieces`: a list of it; or the key of `run_model(...)["key"]`."""
     match node:
         case ast.Call(func=ast.Name(id="print")) if len(node.args) == 1:
             return _bare(node.args[0], call)
         case ast.Call(func=ast.Attribute(attr="dumps")) if node.args:
             return _bare(node.args[0], call)
+        case ast.Call(func=ast.Name(id="list"), args=[inner]) if _bare(inner, call) == "whole":
+            return "pieces"
         case ast.Await(value=inner):
             return _bare(inner, call)
         case ast.Subscript(value=inner, slice=key) if _bare(inner, call) == "whole":
