@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -17,12 +18,11 @@ FAKE = "fake"
 BUILTIN = "builtin"
 """The pipeline name that chooses Answerbox's own."""
 
+PARTS = frozenset({"generator", "embedder", "index", "reranker"})
 
 PREFIX = "ANSWERBOX_"
 HTTP = r"^https?://"
 HTTP_LIST = r"^https?://[^, ]+(,https?://[^, ]+)*$"
-PartName = Literal["generator", "embedder", "index"]
-ALL_PARTS: frozenset[PartName] = frozenset(get_args(PartName))
 SERVER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,23}")
 HEADER = re.compile(r"[A-Za-z0-9-]{1,64}: *[!-~][ -~]{0,4000}")
 
@@ -77,13 +77,8 @@ class Settings(BaseSettings):
     )
     seed_docs: bool = Field(True, description="Index Answerbox's own documentation at the first start.")
 
-    parts: frozenset[PartName] = Field(
-        ALL_PARTS,
-        description="Which parts there are, here or at their addresses, as JSON; what needs another one is refused. "
-        "`[]` suits a pipeline of your own that needs no model of Answerbox's.",
-    )
-    needed_parts: frozenset[PartName] = Field(
-        ALL_PARTS,
+    needed_parts: frozenset[Literal["generator", "embedder", "index"]] = Field(
+        frozenset({"generator", "embedder", "index"}),
         description="Without which of its parts the service is not ready, as JSON. Without the embedder words are "
         "searched, without the index `/llm_query` answers.",
     )
@@ -92,6 +87,18 @@ class Settings(BaseSettings):
     )
     rag_pipeline: str = Field(
         "builtin", description="What answers /rag_query: `builtin`, or your own `module:run_model`."
+    )
+    custom_pipeline: str | None = Field(
+        None, pattern=":", description="What answers /custom_query: your own `module:run_model`."
+    )
+    custom_concurrency: int = Field(
+        1, ge=1, le=64, description="Calls of such a function, if it blocks, at a time in each process; others wait."
+    )
+    pipelines: frozenset[Literal["llm", "rag", "agent", "custom"]] = Field(
+        frozenset({"llm", "rag", "agent", "custom"}),
+        min_length=1,
+        description='Which are served, as JSON. What none of them needs is not started: with `["custom"]` neither '
+        "the models nor the documents.",
     )
 
     agent_max_steps: int = Field(
@@ -306,6 +313,15 @@ class Settings(BaseSettings):
     def keys_path(self) -> Path:
         return self.keys_file or self.data_dir / "keys.json"
 
+    @cached_property
+    def served(self) -> frozenset[str]:
+        """The pipelines that are served, and the `PARTS` that these need."""
+        pipelines = self.pipelines if self.custom_pipeline else self.pipelines - {"custom"}
+        own = {"llm": self.llm_pipeline != BUILTIN, "rag": self.rag_pipeline != BUILTIN, "agent": False, "custom": True}
+        builtin = {name for name in pipelines if not own[name]}
+        parts = PARTS if builtin & {"rag", "agent"} else {"generator"} if builtin else set[str]()
+        return pipelines | (parts if self.reranker_model else parts - {"reranker"})
+
     @property
     def models_here(self) -> dict[str, str]:
         """The models that this machine's store must have, by what they are for: those of parts that run here."""
@@ -314,8 +330,7 @@ class Settings(BaseSettings):
             "embedder": None if self.embedder_url else self.embedder_model,
             "reranker": None if self.reranker_url else self.reranker_model,
         }
-        left_out = ALL_PARTS - self.parts
-        return {kind: tag for kind, tag in tags.items() if tag and tag != FAKE and kind not in left_out}
+        return {kind: tag for kind, tag in tags.items() if tag and tag != FAKE and kind in self.served}
 
     @property
     def langfuse_keys(self) -> tuple[str, str] | None:
@@ -332,8 +347,8 @@ class Settings(BaseSettings):
             raise ValueError("ANSWERBOX_REQUEST_TIMEOUT_S is above ANSWERBOX_MAX_REQUEST_TIMEOUT_S")
         if self.embedder_timeout_s >= self.index_timeout_s:
             raise ValueError("ANSWERBOX_EMBEDDER_TIMEOUT_S must be below ANSWERBOX_INDEX_TIMEOUT_S")
-        if "index" in self.parts and "embedder" not in self.parts:
-            raise ValueError("ANSWERBOX_PARTS has the index without the embedder, which makes its vectors")
+        if self.pipelines == {"custom"} and not self.custom_pipeline:
+            raise ValueError('ANSWERBOX_PIPELINES=["custom"] without ANSWERBOX_CUSTOM_PIPELINE')
         self._check_mcp()
         return self
 

@@ -248,12 +248,7 @@ async def call_service(service: Any, method: str, down: type[Unavailable], **arg
 
 
 def method_of(service: Any, name: str, down: type[Unavailable]) -> Callable[..., Any]:
-    """A proxy has its methods only after BentoML has connected it, which start-up hooks do not wait for.
-
-    None for a part that `ANSWERBOX_PARTS` leaves out. Raises: the class that says that the part is down.
-    """
-    if service is None:
-        raise down(f"This service has no such part ({down.code}).", hint="ANSWERBOX_PARTS leaves it out.")
+    """A proxy has its methods only after BentoML has connected it, which start-up hooks do not wait for."""
     found: Callable[..., Any] | None = getattr(service.to_async, name, None)
     if found is None:
         raise down(f"A part of the service is not connected yet ({down.code}).")

@@ -58,7 +58,7 @@ def serve(package: Package, host: str, port: int) -> NoReturn:
     env = {
         **os.environ,
         "PYTHONPATH": path,
-        "ANSWERBOX_PARTS": os.environ.get("ANSWERBOX_PARTS", "[]"),
+        "ANSWERBOX_PIPELINES": os.environ.get("ANSWERBOX_PIPELINES", '["custom"]'),
         "ANSWERBOX_CUSTOM_PIPELINE": f"{package.name}.pipeline:run_model",
     }
     command = ["-m", "answerbox.cli.main", "serve", "--target", package.target, "--host", host, "--port", str(port)]

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import httpx
 import typer
@@ -23,6 +23,7 @@ import typer
 from answerbox import keys
 from answerbox.adapters import model_store
 from answerbox.adapters.data_folder import DataFolder
+from answerbox.contracts import PipelineName
 from answerbox.errors import SetupError
 from answerbox.settings import Settings, load_settings
 
@@ -33,7 +34,9 @@ STOP_SPARE_S = 15.0
 DEATHS = 2  # BentoML replaces a worker that dies, for ever; after so many the start has failed
 CONTAINER = ("BENTOML_CONTAINERIZED", "BENTOCLOUD_DEPLOYMENT_URL")  # by which BentoML tells that it runs in one
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
-EXAMPLE = """  curl -s {url}/llm_query -H 'Content-Type: application/json' -d '{{"question": "What is HTTP?"}}'"""
+EXAMPLE = (
+    """  curl -s {url}/{pipeline}_query -H 'Content-Type: application/json' -d '{{"question": "What is HTTP?"}}'"""
+)
 
 
 def run(host: str, port: int, target: str, open_: bool) -> NoReturn:
@@ -48,7 +51,8 @@ def run(host: str, port: int, target: str, open_: bool) -> NoReturn:
     typer.echo("Answerbox is starting: the models are being loaded ...")
     with _bentoml(target, host, port, settings.shutdown_s + STOP_SPARE_S) as child:
         _wait_until_ready(child, url)
-        typer.echo(f"Answerbox is ready: {url}\n{EXAMPLE.format(url=url)}")
+        pipeline = next(name for name in get_args(PipelineName) if name in settings.served)
+        typer.echo(f"Answerbox is ready: {url}\n{EXAMPLE.format(url=url, pipeline=pipeline)}")
         raise _watched(child)
 
 
@@ -60,7 +64,7 @@ def check(settings: Settings, host: str, port: int) -> None:
             model_store.find(tag)
     except OSError as exc:
         raise SetupError(f"The model store cannot be used: {exc}.", hint="BENTOML_HOME says where it is.") from exc
-    if not settings.index_url:
+    if "index" in settings.served and not settings.index_url:
         DataFolder(settings.data_dir).release()
 
 

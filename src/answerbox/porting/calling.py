@@ -9,7 +9,7 @@ from typing import Any
 
 
 def answer_of(run_model: Callable[[dict[str, Any]], Any], request: dict[str, Any]) -> dict[str, Any]:
-    """The response; of a generator its pieces are the answer, and a dict at the end stands beside it.
+    """The response, also of a generator.
 
     Raises: TypeError where it is no dict with a text `answer`; and whatever `run_model` raises.
     """
@@ -29,9 +29,11 @@ async def _awaited(made: Any) -> Any:
     return await made
 
 
-def _joined(pieces: list[Any]) -> dict[str, Any]:
-    last = pieces[-1] if pieces and isinstance(pieces[-1], dict) else None
-    texts = pieces[:-1] if last is not None else pieces
-    if wrong := [piece for piece in texts if not isinstance(piece, str)]:
-        raise TypeError(f"run_model yielded a {type(wrong[0]).__name__} before its end, where pieces of text belong.")
-    return {"answer": "".join(texts), **(last or {})}
+def _joined(items: list[Any]) -> dict[str, Any]:
+    """Texts are the answer; the members of dicts stand beside it, or in its place."""
+    if wrong := [item for item in items if not isinstance(item, str | dict)]:
+        raise TypeError(f"run_model yielded a {type(wrong[0]).__name__}, which is neither text nor a dict.")
+    made: dict[str, Any] = {"answer": "".join(item for item in items if isinstance(item, str))}
+    for item in items:
+        made |= item if isinstance(item, dict) else {}
+    return made

@@ -28,7 +28,7 @@ def check(notebook: Notebook) -> list[Finding]:
         [
             *(finding for cell in exported for finding in cell.cleaned.findings),
             *code_findings(code),
-            *hidden_state(exported, notebook.cells),
+            *hidden_state(code, exported, notebook.cells),
             *import_findings(code, notebook),
             *file_findings(code, notebook.folder),
             *_secrets(notebook),

@@ -7,6 +7,7 @@ import builtins
 import symtable
 from collections.abc import Iterable, Iterator, Sequence
 
+from answerbox.porting.code import Code
 from answerbox.porting.findings import Finding, error, warning
 from answerbox.porting.notebook import EXPORT, Cell, bound_names
 
@@ -15,19 +16,28 @@ NOTEBOOK_ONLY = {"display", "get_ipython", "In", "Out", "_", "__", "___", "exit"
 DEFINE = "Define it in an exported cell that stands before."
 
 
-def hidden_state(exported: Sequence[Cell], every: Sequence[Cell]) -> list[Finding]:
-    return [*_undefined(exported, every), *_out_of_order(exported)]
+def hidden_state(code: Code, exported: Sequence[Cell], every: Sequence[Cell]) -> list[Finding]:
+    return [*_outside_functions(code), *_undefined(code, every), *_out_of_order(exported)]
 
 
-def _undefined(exported: Sequence[Cell], every: Sequence[Cell]) -> Iterator[Finding]:
-    parsed = [(cell, cell.tree) for cell in exported if cell.tree is not None]
-    if any(_has_star(tree) for _, tree in parsed):
+def _outside_functions(code: Code) -> Iterator[Finding]:
+    """What IPython takes and a module does not, such as `await` outside functions."""
+    for cell, _ in code.trees:
+        try:
+            compile(code.texts[cell.number], "cell", "exec", dont_inherit=True)
+        except SyntaxError as exc:
+            hint = "Put it into a function; what the service needs at its start must not wait for anything."
+            yield error("syntax", f"Only a notebook takes this: {exc.msg}.", hint, cell.number, exc.lineno)
+
+
+def _undefined(code: Code, every: Sequence[Cell]) -> Iterator[Finding]:
+    if any(_has_star(tree) for _, tree in code.trees):
         return  # then any name may be defined; `code_checks` says so
-    everywhere = set().union(*(_defined(tree) for _, tree in parsed))
+    everywhere = set().union(*(_defined(tree) for _, tree in code.trees))
     before: set[str] = set()
-    for cell, tree in parsed:
+    for cell, tree in code.trees:
         own = _defined(tree)
-        table = symtable.symtable(cell.code, "cell", "exec")
+        table = symtable.symtable(code.texts[cell.number], "cell", "exec")
         now = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_referenced()} - own - before
         later = set(_globals_of(table.get_children())) - everywhere
         for name in sorted((now | later) - KNOWN):

@@ -14,7 +14,7 @@ def service(name: str) -> str:
 import os
 
 os.environ.setdefault("ANSWERBOX_CUSTOM_PIPELINE", "{name}.pipeline:run_model")
-os.environ.setdefault("ANSWERBOX_PARTS", "[]")  # none of Answerbox's own models, nor its index
+os.environ.setdefault("ANSWERBOX_PIPELINES", '["custom"]')  # so none of Answerbox's own models is started
 
 from answerbox.service import Answerbox  # noqa: E402
 
@@ -126,8 +126,8 @@ $ bentoml serve {name}:latest
 Members of the request that the notebook gives beside `question`, `context`, `user_id` and `session_id` stand in
 `parameters`. What `run_model` returns beside `answer` stands in `meta.custom`.
 
-Answerbox's own models do not run here, so `/rag_query` and the like answer 503. With
-`ANSWERBOX_PARTS='["generator", "embedder", "index"]'` they do, once `answerbox models pull` has fetched them.
+Only that pipeline is served, and none of Answerbox's own models is needed. `ANSWERBOX_PIPELINES='["custom", "rag"]'`
+serves `/rag_query` too, once `answerbox models pull` has fetched the models.
 
 On a server: `ANSWERBOX_ENV=production`, and API keys (`PYTHONPATH=src python -m answerbox.cli.main keys create NAME`).
 """

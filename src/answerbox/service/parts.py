@@ -29,12 +29,12 @@ def depends_on(name: str, service: Any, urls: str | None, unless: bool = False) 
 
 
 def generator_of(service: Any) -> GeneratorTwin:
-    twins = [RemoteGenerator(found) for found in _dependencies(service, "generator") or [None]]
+    twins = [RemoteGenerator(found) for found in _dependencies(service, "generator")]
     return twins[0] if len(twins) == 1 else TwinGenerators(twins)
 
 
 def embedder_of(service: Any) -> EmbedderTwin:
-    twins = [RemoteEmbedder(found) for found in _dependencies(service, "embedder") or [None]]
+    twins = [RemoteEmbedder(found) for found in _dependencies(service, "embedder")]
     return twins[0] if len(twins) == 1 else TwinEmbedders(twins)
 
 

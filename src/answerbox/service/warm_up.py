@@ -18,7 +18,6 @@ RETRY_S = 0.5
 
 
 async def warm_up(generator: Generator | None, embedder: Embedder | None, health: HealthMonitor) -> None:
-    """None for a part that there is not."""
     while True:
         try:
             if embedder:
