@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -97,12 +97,17 @@ class Live:
 
 
 def start(
-    folder: Path, target: str = WHOLE, port: str | None = None, source: Path | None = None, **settings: str
+    folder: Path,
+    target: str = WHOLE,
+    port: str | None = None,
+    source: Path | None = None,
+    command: Sequence[str] | None = None,
+    **settings: str,
 ) -> Live:
     """Starts the service, in a process group of its own, and waits until it is ready.
 
     `settings` are environment variables without their prefix, in any case: `generator_model="fake"`. `source` is
-    another `src` folder than the one that is installed.
+    another `src` folder than the one that is installed. `command` stands in the place of `bentoml serve TARGET`.
     """
     port = port or str(free_port())
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,7 +124,7 @@ def start(
     }
     with log.open("ab") as sink:
         process = subprocess.Popen(
-            [str(BIN / "bentoml"), "serve", target, "--host", "127.0.0.1", "--port", port],
+            [*(command or [str(BIN / "bentoml"), "serve", target]), "--host", "127.0.0.1", "--port", port],
             env=env,
             cwd=folder,
             stdout=sink,
