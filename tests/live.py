@@ -98,11 +98,16 @@ class Live:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a service runs: `within` begins its command, `source` is another `src` folder than the installed one."""
+    """Where and how a service runs.
+
+    `within` begins its command, which is `command` in the place of `bentoml serve TARGET`; `source` is another `src`
+    folder than the installed one.
+    """
 
     host: str = "127.0.0.1"
     port: str | None = None
     within: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
     source: Path | None = None
 
 
@@ -112,6 +117,7 @@ def start(folder: Path, target: str = WHOLE, place: Place = Place(), /, **settin
     `settings` are environment variables without their prefix, in any case: `generator_model="fake"`.
     """
     port = place.port or str(free_port())
+    command = place.command or (str(BIN / "bentoml"), "serve", target)
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "serve.log"
     env = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
@@ -126,7 +132,7 @@ def start(folder: Path, target: str = WHOLE, place: Place = Place(), /, **settin
     }
     with log.open("ab") as sink:
         process = subprocess.Popen(
-            [*place.within, str(BIN / "bentoml"), "serve", target, "--host", place.host, "--port", port],
+            [*place.within, *command, "--host", place.host, "--port", port],
             env=env,
             cwd=folder,
             stdout=sink,

@@ -114,7 +114,11 @@ def test_stopped_in_the_middle_of_an_upgrade_it_goes_back(installed: Host, wheel
     slow = stub(tmp_path / "slow", "2.0", fault="never ready")
     given = ("--wheel", slow, "--requirements", installed.requirements, "--no-models")
     with subprocess.Popen(
-        [SCRIPT, "upgrade", *given], env=installed.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [SCRIPT, "upgrade", *given],
+        env=installed.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout
         with closing(process.stdout) as lines:

@@ -26,7 +26,7 @@ FLOORS = (
     {"contracts", "settings", "text", "validation", "retrying", "breaker", "log_text", "plugins", "tools"},
     {"keys", "traces"},
     {"logs"},
-    {"ports", "evaluation"},
+    {"ports", "evaluation", "porting"},
     {"ledger", "feedback", "sessions", "agent_graph"},
     {"pipelines", "documents", "adapters"},
     {"app", "client"},

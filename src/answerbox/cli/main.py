@@ -201,6 +201,38 @@ def doctor(
     raise typer.Exit(run(host, port, json_, out))
 
 
+@app.command()
+def check(
+    target: Annotated[Path, typer.Argument(help="A notebook, which is only read, or a package, which is run.")],
+    limit: Annotated[float, typer.Option(min=1, help="A package's import and examples have so long, seconds.")] = 120,
+    json_: Annotated[bool, typer.Option("--json", help="Print the findings as a JSON list.")] = False,
+) -> None:
+    """Say what of a notebook with `run_model` would fail in production; exit code 1 for any error."""
+    from answerbox.cli import port as porting
+
+    raise typer.Exit(0 if porting.check(target, limit, json_, out) else 1)
+
+
+@app.command()
+def port(
+    notebook: Annotated[
+        Path, typer.Argument(help="With a `run_model(request)`, in cells tagged `export` or up to it.")
+    ],
+    folder: Annotated[Path, typer.Option("--out", help="Where the package is written.")],
+    name: Annotated[str | None, typer.Option(help="The package's name. None: of the notebook's.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over the files of a folder that is not empty.")] = False,
+    serve: Annotated[bool, typer.Option("--serve", help="Serve it at once.")] = False,
+    host: Annotated[str, typer.Option(envvar="HOST")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="PORT", min=1, max=65535)] = 3000,
+) -> None:
+    """Make a package of a notebook: it answers POST /custom_query, with tests and a bentofile."""
+    from answerbox.cli import port as porting
+
+    package = porting.port(notebook, folder, name, force, out)
+    if serve:
+        porting.serve(package, host, port)
+
+
 @app.command("trace-check")
 def trace_check() -> None:
     """Send a trace to Langfuse or another backend, and say whether it arrives; exit code 1 where it does not."""
