@@ -7,7 +7,7 @@ export BENTOML_DO_NOT_TRACK ?= true
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev models serve test check format openapi docs audit lock bento test-page screenshots calibrate eval multihop bench overload soak quality tracing faults crashes scale rolling clean
+.PHONY: help setup setup-dev models serve test check format openapi docs audit lock bento test-page screenshots calibrate eval multihop bench overload soak quality tracing faults crashes scale rolling image image-run clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -101,6 +101,12 @@ scale: setup-dev models ## A hundred thousand passages, into docs/scale.md: half
 
 rolling: setup-dev models ## Two gateways behind nginx, restarted and killed under load, into docs/rolling.md
 	@$(BIN)/python -m benchmarks.rolling
+
+image: ## Answerbox as an image: BACKEND=docker|podman|buildah DEVICE=cpu|cuda MODELS=baked|mounted TAG= TORCH_INDEX=
+	@scripts/image
+
+image-run: setup-dev ## Start that image, ask it, stop it, start it again; into docs/image.md
+	@$(BIN)/python -m benchmarks.image
 
 clean: ## Remove what was installed and stored here
 	rm -rf .venv .venv.old .venv-bench .venv-audit var
