@@ -160,7 +160,7 @@ def serving(folder: Path, target: str = WHOLE, **settings: str) -> Iterator[Live
         with split(folder, **{"data_dir": str(folder / "data"), **settings}) as running:
             yield replace(running.parts["Answerbox-1"], folder=folder)
         return
-    live = start(folder, target, **settings)
+    live = start(folder, target, None, None, None, **settings)
     try:
         yield live
     finally:

@@ -44,10 +44,11 @@ def port(notebook: Path, folder: Path, name: str | None, force: bool, out: Conso
     if findings:
         show(findings, out)
     if wrong := errors(findings):
-        count = f"{len(wrong)} error{'s' if len(wrong) > 1 else ''}"
-        raise SetupError(f"{notebook} is not ported: {count}.", hint="What to do stands below each.")
+        raise SetupError(
+            f"{notebook} is not ported: {_count(len(wrong), 'error')}.", hint="What to do stands below each."
+        )
     package = write(given, folder, package_name(given, name), force)
-    _say(out, f"{folder}: the package {package.name}, with {len(package.examples)} examples to test it by.")
+    _say(out, f"{folder}: the package {package.name}; {_count(len(package.examples), 'example')} to test it by.")
     return package
 
 
@@ -71,8 +72,12 @@ def show(findings: list[Finding], out: Console) -> None:
         out.print(f"{found.severity.value:<8}", style=STYLES[found.severity], end="", highlight=False)
         _say(out, f"{found.place}: {found.message}")
         _say(out, f"        {found.hint}", style="dim")
-    count = len(errors(findings))
-    _say(out, f"{count} errors, {len(findings) - count} warnings")
+    wrong = len(errors(findings))
+    _say(out, f"{_count(wrong, 'error')}, {_count(len(findings) - wrong, 'warning')}")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _say(out: Console, text: str, style: str = "") -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 
@@ -33,7 +34,7 @@ class Imports:
 
 def imports_of(code: Code, folder: Path) -> Imports:
     found = Imports()
-    distributions = packages_distributions()
+    distributions = _distributions()
     waiting = [(name, (spot.cell.number, line)) for spot in code.everything() for name, line in _imported(spot.node)]
     while waiting:
         name, where = waiting.pop(0)
@@ -84,6 +85,12 @@ def _installs(text: str, cell: int) -> Iterator[Finding]:
     elif not wanted.specifier.contains(here, prereleases=True):
         hint = "Install that version here, or change the line; what is pinned is what was tried."
         yield warning("requirement", f"The notebook wants {text}, and {here} is installed here.", hint, cell)
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    """By module; it reads a list of every file that is installed."""
+    return packages_distributions()
 
 
 def _requirement(text: str) -> Requirement | None:
