@@ -62,7 +62,7 @@ def test_answers_pass_and_figures_of_the_inside_do_not(caddy: httpx.Client) -> N
     answer = caddy.post("/llm_query", json={"question": "What is HTTP?"})
     assert answer.status_code == 200
     assert "Strict-Transport-Security" in answer.headers
-    assert caddy.post("/llm_query", json={}).json()["code"] == "validation_failed"
+    assert caddy.post("/llm_query", json={}).json()["code"] == "invalid_request"
     assert [caddy.get(path).status_code for path in ("/readyz", "/metrics", "/health")] == [200, 404, 404]
 
 
