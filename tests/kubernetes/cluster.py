@@ -17,6 +17,7 @@ import yaml
 Document = dict[str, Any]
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
+PLACE = "../deploy/kubernetes"
 BASE, SPLIT = "base", "overlays/split"
 RENDERINGS: Mapping[str, Sequence[str]] = {
     "base": [BASE],
@@ -37,16 +38,21 @@ APP, COMPONENT, OWNS = "app.kubernetes.io/name", "app.kubernetes.io/component", 
 @cache
 def _rendered(name: str) -> tuple[Document, ...]:
     target, *components = RENDERINGS[name]
+    wanted = {
+        "resources": [f"{PLACE}/{target}"],
+        "components": [f"{PLACE}/components/{component}" for component in components],
+    }
+    return tuple(kustomize(yaml.safe_dump(wanted)))
+
+
+def kustomize(wanted: str) -> list[Document]:
+    """What a kustomization makes that stands in a folder beside `deploy`."""
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(os.path.relpath(FOLDER, Path(folder).resolve()))
-        wanted = {
-            "resources": [str(place / target)],
-            "components": [str(place / "components" / component) for component in components],
-        }
-        (Path(folder) / "kustomization.yaml").write_text(yaml.safe_dump(wanted))
+        place = os.path.relpath(FOLDER, Path(folder).resolve())
+        (Path(folder) / "kustomization.yaml").write_text(wanted.replace(PLACE, place))
         done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return tuple(yaml.safe_load_all(done.stdout))
+    return list(yaml.safe_load_all(done.stdout))
 
 
 def render(name: str) -> Cluster:

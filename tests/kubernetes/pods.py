@@ -74,8 +74,9 @@ def the_root_file_system_is_read_only(cluster: Cluster) -> Iterator[str]:
     for workload in cluster.workloads:
         if not workload.container.get("securityContext", {}).get("readOnlyRootFilesystem"):
             yield f"{workload.name} may write into its image"
-        writable = {mount["mountPath"] for mount in workload.container["volumeMounts"] if not mount.get("readOnly")}
-        needed = {"/tmp", "/data"} if workload.ours else {"/tmp"}
+        mounts = workload.container["volumeMounts"]
+        writable = {mount["mountPath"].strip("/") for mount in mounts if not mount.get("readOnly")}
+        needed = {"tmp", "data"} if workload.ours else {"tmp"}
         if missing := needed - writable:
             yield f"{workload.name} cannot write into {', '.join(sorted(missing))}"
 

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import yaml
 
+from answerbox import __version__
 from tests.environment import KNOWN
 from tests.kubernetes import network, pods, schemas, wiring
-from tests.kubernetes.cluster import FOLDER, RENDERINGS, Cluster, Document, render
+from tests.kubernetes.cluster import FOLDER, RENDERINGS, Cluster, Document, kustomize, render
 
 pytestmark = pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl, which renders the manifests, is missing")
 
@@ -237,7 +239,54 @@ def test_every_component_and_overlay_is_rendered() -> None:
     assert folders - rendered == {"common", "addresses"}
 
 
-def test_every_setting_of_the_page_is_one() -> None:
-    page = (FOLDER / "README.md").read_text()
+def _page() -> str:
+    return (FOLDER / "README.md").read_text()
 
-    assert set(re.findall(r"ANSWERBOX_\w+", page)) <= KNOWN
+
+def test_every_setting_of_the_page_is_one() -> None:
+    assert set(re.findall(r"ANSWERBOX_\w+", _page())) <= KNOWN
+
+
+@pytest.mark.parametrize("name", wiring.PROVIDED)
+def test_page_names_what_the_operator_brings(name: str) -> None:
+    keys = wiring.PROVIDED[name]
+    page = _page()
+
+    assert f"`{name}`" in page
+    assert name == "answerbox-tls" or all(key in page for key in keys)
+
+
+def test_example_of_the_page_renders() -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", _page(), re.DOTALL)
+    made = Cluster(kustomize(example))
+
+    images = {workload.container["image"] for workload in made.workloads}
+    (settings,) = made.of_kind("ConfigMap")
+    assert {document["metadata"].get("namespace") for document in made.documents} == {"answerbox"}
+    assert images == {f"YOUR-REGISTRY/answerbox:{__version__}"}
+    assert settings["data"]["ANSWERBOX_ISOLATION"] == "true"
+    assert settings["data"]["ANSWERBOX_ENV"] == "production"
+
+
+def test_pod_that_copies_the_data_keeps_the_rules_of_pods() -> None:
+    pod = yaml.safe_load((FOLDER / "copy" / "pod.yaml").read_text())
+    shaped = Cluster([pod])
+    alone = Cluster([{"kind": "StatefulSet", "metadata": pod["metadata"], "spec": {"template": pod}}])
+    claims = [
+        volume["persistentVolumeClaim"]["claimName"]
+        for volume in pod["spec"]["volumes"]
+        if "persistentVolumeClaim" in volume
+    ]
+
+    assert list(schemas.documents_have_their_shape(shaped)) == []
+    assert claims == ["answerbox-data"]
+    for policy in (
+        pods.images_have_a_version,
+        pods.resources_are_bounded,
+        pods.nobody_is_root,
+        pods.nobody_gets_more_rights,
+        pods.the_root_file_system_is_read_only,
+        pods.volumes_and_mounts_belong_together,
+        pods.no_service_is_a_variable,
+    ):
+        assert list(policy(alone)) == []

@@ -204,7 +204,7 @@ def test_another_result_is_refused(made: object) -> None:
 
 
 @pytest.fixture
-def beside(small_source: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def beside(small_source: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
     """Packages are tried with the Answerbox that is tested, which is not copied."""
     monkeypatch.setenv("PYTHONPATH", str(Path(packages.__file__).parents[2]))
 
