@@ -38,6 +38,7 @@ from answerbox.pipelines.agents.clock import current_time
 from answerbox.pipelines.agents.functions import registered
 from answerbox.pipelines.agents.search import SEARCH
 from answerbox.pipelines.base import Pipeline
+from answerbox.pipelines.custom import CustomPipeline
 from answerbox.pipelines.llm import LlmPipeline
 from answerbox.pipelines.prompts import NAMES
 from answerbox.pipelines.rag import RagPipeline
@@ -56,26 +57,39 @@ INSTALLATION = "installation"
 STORED_ENGINE = "answerbox.adapters.generation.choice:build"
 
 
-def llm_pipeline(settings: Settings, generator: Generator, prompts: Prompts | None) -> Pipeline[LlmRequest]:
-    """Raises: SetupError where a pipeline of your own cannot be loaded."""
+def llm_pipeline(settings: Settings, generator: Generator | None, prompts: Prompts | None) -> Pipeline[LlmRequest]:
     if settings.llm_pipeline != BUILTIN:
-        return custom.load("llm", settings.llm_pipeline)
+        return custom.load("llm", settings.llm_pipeline, settings.custom_concurrency)
+    assert generator
     return LlmPipeline(generator, settings.default_max_tokens, prompts)
 
 
+def custom_pipeline(settings: Settings) -> CustomPipeline:
+    """The operator's own; `custom_pipeline` must be set. It is loaded meanwhile."""
+    assert settings.custom_pipeline
+    return custom.load("custom", settings.custom_pipeline, settings.custom_concurrency)
+
+
 def rag_pipeline(
-    settings: Settings, generator: Generator, retriever: Retriever, prompts: Prompts | None
+    settings: Settings, generator: Generator | None, retriever: Retriever | None, prompts: Prompts | None
 ) -> Pipeline[RagRequest]:
-    """Raises: SetupError where a pipeline of your own cannot be loaded."""
     if settings.rag_pipeline != BUILTIN:
-        return custom.load("rag", settings.rag_pipeline)
+        return custom.load("rag", settings.rag_pipeline, settings.custom_concurrency)
+    assert generator
+    assert retriever
     return _builtin_rag(settings, generator, retriever, prompts)
 
 
 def agent_pipeline(
-    settings: Settings, generator: Generator, retriever: Retriever, prompts: Prompts | None, sessions: Sessions | None
+    settings: Settings,
+    generator: Generator | None,
+    retriever: Retriever | None,
+    prompts: Prompts | None,
+    sessions: Sessions | None,
 ) -> AgentPipeline:
     """Raises: SetupError where a tool of your own cannot be loaded."""
+    assert generator
+    assert retriever
     from answerbox.adapters.langgraph_graph import LangGraphGraph  # seconds and 40 MiB, so only where there is an agent
 
     return AgentPipeline(

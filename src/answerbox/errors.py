@@ -15,6 +15,7 @@ AnswerboxError
 │   ├── DocumentNotFound
 │   ├── JobNotFound
 │   ├── SessionNotFound       it has expired, belongs to somebody else, or there never was one
+│   ├── NotServed             the path exists, but not in this service: the operator serves other pipelines
 │   ├── RequestNotFound       it has ended, or there never was one of that id
 │   └── ModelNotFound         no model of that name is served
 ├── MethodNotAllowed
@@ -132,6 +133,10 @@ class NotFound(AnswerboxError):
 
 class RouteNotFound(NotFound):
     code = "route_not_found"
+
+
+class NotServed(NotFound):
+    code = "not_served"
 
 
 class DocumentNotFound(NotFound):

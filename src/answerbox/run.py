@@ -21,6 +21,7 @@ from answerbox.adapters.generation.local_generator import LocalGenerator
 from answerbox.adapters.sqlite_sessions import SqliteSessions
 from answerbox.app import (
     agent_pipeline,
+    custom_pipeline,
     library,
     llm_pipeline,
     local_embedder,
@@ -31,12 +32,13 @@ from answerbox.app import (
     session_store,
     tracer,
 )
-from answerbox.contracts import AgentRequest, DocumentsRequest, LlmRequest, PipelineName, RagRequest
+from answerbox.contracts import AgentRequest, CustomRequest, DocumentsRequest, LlmRequest, PipelineName, RagRequest
 from answerbox.documents.library import Library
 from answerbox.documents.manual import seed
-from answerbox.errors import AnswerboxError
+from answerbox.errors import AnswerboxError, NotServed
 from answerbox.pipelines.base import Pipeline, RequestT, answer, note_request, note_response
 from answerbox.pipelines.context import RequestContext
+from answerbox.pipelines.custom import CustomPipeline
 from answerbox.pipelines.retrieval import Retriever
 from answerbox.ports import Prompts
 from answerbox.settings import Settings, load_settings
@@ -44,6 +46,8 @@ from answerbox.traces import trace_of
 from answerbox.validation import validated
 
 T = TypeVar("T")
+PipelineT = TypeVar("PipelineT", bound=Pipeline[Any])
+NOT_SERVED = "See ANSWERBOX_PIPELINES and ANSWERBOX_CUSTOM_PIPELINE."
 POLL_S = 0.02
 
 
@@ -66,6 +70,7 @@ class LocalAnswerbox:
         self._llm_pipeline: Pipeline[LlmRequest] | None = None
         self._rag_pipeline: Pipeline[RagRequest] | None = None
         self._agent_pipeline: Pipeline[AgentRequest] | None = None
+        self._custom_pipeline: CustomPipeline | None = None
         self._sessions: SqliteSessions | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, name="answerbox", daemon=True)
         self._thread.start()
@@ -81,6 +86,10 @@ class LocalAnswerbox:
         context = RequestContext(request_id, self._settings.request_timeout_s, trace=trace)
         error: AnswerboxError | None = None
         try:
+            if pipeline not in self._settings.served:
+                raise NotServed(f"The pipeline {pipeline!r} is not served.", hint=NOT_SERVED)
+            if pipeline == "custom":
+                return self._answered(self._custom(), validated(CustomRequest, request), context)
             if pipeline == "llm":
                 return self._answered(self._llm(), validated(LlmRequest, request), context)
             if pipeline == "agent":
@@ -112,6 +121,9 @@ class LocalAnswerbox:
     def close(self) -> None:
         if self._tracer:
             self._tracer.close()
+        for pipeline in (self._llm_pipeline, self._rag_pipeline, self._custom_pipeline):
+            if isinstance(pipeline, CustomPipeline):
+                pipeline.close()
         if self._library:
             self._wait(self._library.stop())
         if self._sessions:
@@ -144,14 +156,16 @@ class LocalAnswerbox:
     def _llm(self) -> Pipeline[LlmRequest]:
         with self._opening:
             if self._llm_pipeline is None:
-                self._llm_pipeline = llm_pipeline(self._settings, self._model(), self._own_prompts())
+                model = self._model() if "generator" in self._settings.served else None
+                self._llm_pipeline = self._ready(llm_pipeline(self._settings, model, self._own_prompts()))
         return self._llm_pipeline
 
     def _rag(self) -> Pipeline[RagRequest]:
         with self._opening:
             if self._rag_pipeline is None:
-                retriever = Retriever(self._documents())
-                self._rag_pipeline = rag_pipeline(self._settings, self._model(), retriever, self._own_prompts())
+                served = "index" in self._settings.served
+                model, retriever = (self._model(), Retriever(self._documents())) if served else (None, None)
+                self._rag_pipeline = self._ready(rag_pipeline(self._settings, model, retriever, self._own_prompts()))
         return self._rag_pipeline
 
     def _agent(self) -> Pipeline[AgentRequest]:
@@ -164,6 +178,17 @@ class LocalAnswerbox:
                     self._settings, self._model(), retriever, self._own_prompts(), self._sessions
                 )
         return self._agent_pipeline
+
+    def _custom(self) -> CustomPipeline:
+        with self._opening:
+            if self._custom_pipeline is None:
+                self._custom_pipeline = self._ready(custom_pipeline(self._settings))
+        return self._custom_pipeline
+
+    def _ready(self, pipeline: PipelineT) -> PipelineT:
+        if isinstance(pipeline, CustomPipeline):
+            self._wait(pipeline.loaded())
+        return pipeline
 
     def _own_prompts(self) -> Prompts | None:
         if self._prompts is None and (found := own_prompts(self._settings)):

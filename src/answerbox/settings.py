@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
 
@@ -17,6 +18,7 @@ FAKE = "fake"
 BUILTIN = "builtin"
 """The pipeline name that chooses Answerbox's own."""
 
+PARTS = frozenset({"generator", "embedder", "index", "reranker"})
 
 PREFIX = "ANSWERBOX_"
 HTTP = r"^https?://"
@@ -85,6 +87,18 @@ class Settings(BaseSettings):
     )
     rag_pipeline: str = Field(
         "builtin", description="What answers /rag_query: `builtin`, or your own `module:run_model`."
+    )
+    custom_pipeline: str | None = Field(
+        None, pattern=":", description="What answers /custom_query: your own `module:run_model`."
+    )
+    custom_concurrency: int = Field(
+        1, ge=1, le=64, description="Calls of such a function, if it blocks, at a time in each process; others wait."
+    )
+    pipelines: frozenset[Literal["llm", "rag", "agent", "custom"]] = Field(
+        frozenset({"llm", "rag", "agent", "custom"}),
+        min_length=1,
+        description='Which are served, as JSON. What none of them needs is not started: with `["custom"]` neither '
+        "the models nor the documents.",
     )
 
     agent_max_steps: int = Field(
@@ -299,6 +313,15 @@ class Settings(BaseSettings):
     def keys_path(self) -> Path:
         return self.keys_file or self.data_dir / "keys.json"
 
+    @cached_property
+    def served(self) -> frozenset[str]:
+        """The pipelines that are served, and the `PARTS` that these need."""
+        pipelines = self.pipelines if self.custom_pipeline else self.pipelines - {"custom"}
+        own = {"llm": self.llm_pipeline != BUILTIN, "rag": self.rag_pipeline != BUILTIN, "agent": False, "custom": True}
+        builtin = {name for name in pipelines if not own[name]}
+        parts = PARTS if builtin & {"rag", "agent"} else {"generator"} if builtin else set[str]()
+        return pipelines | (parts if self.reranker_model else parts - {"reranker"})
+
     @property
     def models_here(self) -> dict[str, str]:
         """The models that this machine's store must have, by what they are for: those of parts that run here."""
@@ -307,7 +330,7 @@ class Settings(BaseSettings):
             "embedder": None if self.embedder_url else self.embedder_model,
             "reranker": None if self.reranker_url else self.reranker_model,
         }
-        return {kind: tag for kind, tag in tags.items() if tag and tag != FAKE}
+        return {kind: tag for kind, tag in tags.items() if tag and tag != FAKE and kind in self.served}
 
     @property
     def langfuse_keys(self) -> tuple[str, str] | None:
@@ -324,6 +347,8 @@ class Settings(BaseSettings):
             raise ValueError("ANSWERBOX_REQUEST_TIMEOUT_S is above ANSWERBOX_MAX_REQUEST_TIMEOUT_S")
         if self.embedder_timeout_s >= self.index_timeout_s:
             raise ValueError("ANSWERBOX_EMBEDDER_TIMEOUT_S must be below ANSWERBOX_INDEX_TIMEOUT_S")
+        if self.pipelines == {"custom"} and not self.custom_pipeline:
+            raise ValueError('ANSWERBOX_PIPELINES=["custom"] without ANSWERBOX_CUSTOM_PIPELINE')
         self._check_mcp()
         return self
 

@@ -17,7 +17,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from pydantic import SecretStr
 
-from answerbox.service.openai_models import CHAT, EMBEDDING, NAMES
+from answerbox.service.openai_models import CHAT, EMBEDDING, names
 from tests.live import BIN, Live, serving, wait_until
 
 TEA = "Green tea is brewed at eighty degrees for two minutes."
@@ -59,7 +59,7 @@ def _user(content: Any) -> Any:
 
 
 def test_the_models_are_listed(client: openai.OpenAI) -> None:
-    assert [model.id for model in client.models.list()] == list(NAMES)
+    assert [model.id for model in client.models.list()] == list(names())
     assert client.models.retrieve("answerbox-rag").owned_by == "answerbox"
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("gpt-9")

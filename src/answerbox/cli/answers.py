@@ -17,6 +17,7 @@ from answerbox.client import Client
 from answerbox.contracts import (
     AgentResponse,
     CorrectionEvent,
+    CustomResponse,
     DoneEvent,
     Event,
     LlmResponse,
@@ -29,7 +30,7 @@ from answerbox.contracts import (
     ToolResultEvent,
 )
 
-Answer = LlmResponse | RagResponse | AgentResponse
+Answer = LlmResponse | RagResponse | AgentResponse | CustomResponse
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """What a model or a document could drive a terminal with."""
@@ -48,7 +49,12 @@ def aside() -> Console:
 
 
 def whole_answer(client: Client, pipeline: PipelineName, question: str, fields: Mapping[str, Any]) -> Answer:
-    asks: dict[PipelineName, Callable[..., Answer]] = {"llm": client.llm, "rag": client.rag, "agent": client.agent}
+    asks: dict[PipelineName, Callable[..., Answer]] = {
+        "llm": client.llm,
+        "rag": client.rag,
+        "agent": client.agent,
+        "custom": client.custom,
+    }
     return asks[pipeline](question, **fields)
 
 
@@ -58,6 +64,7 @@ def streamed_answer(client: Client, pipeline: PipelineName, question: str, field
         "llm": client.stream_llm,
         "rag": client.stream_rag,
         "agent": client.stream_agent,
+        "custom": client.stream_custom,
     }
     screen = Screen.of(pipeline)
     found: Answer | None = None

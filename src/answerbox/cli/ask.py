@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,21 @@ def context_of(text: str | None, file: Path | None) -> str | None:
         raise typer.BadParameter(f"{file} cannot be opened ({exc.strerror})") from exc
     except UnicodeDecodeError as exc:
         raise typer.BadParameter(f"{file} is no text in UTF-8") from exc
+
+
+def parameters_of(text: str | None, pipeline: PipelineName) -> dict[str, Any] | None:
+    """Raises: BadParameter."""
+    if text is None:
+        return None
+    if pipeline != "custom":
+        raise typer.BadParameter("--parameters goes with --pipeline custom")
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise typer.BadParameter(f"--parameters is no JSON ({exc})") from exc
+    if not isinstance(found, dict):
+        raise typer.BadParameter('--parameters is no JSON object, such as {"city": "Berlin"}')
+    return found
 
 
 def _from_stdin() -> str:

@@ -22,7 +22,7 @@ from answerbox.pipelines.chat import Turn, transcript
 HELP = """\
 /help              this list
 /new               begin a new conversation; the one before is forgotten
-/pipeline [NAME]   which pipeline answers, or another one (llm, rag, agent), which begins a new conversation
+/pipeline [NAME]   which pipeline answers, or another one (llm, rag, agent, custom), which begins a new conversation
 /sources           the passages behind the last answer
 /quit              end; so does Ctrl-D
 The first letter is enough (/q). Ctrl-C stops an answer. Anything else is a question."""

@@ -41,7 +41,11 @@ Url = Annotated[str, typer.Option(envvar="ANSWERBOX_URL", help="Where the servic
 Key = Annotated[str | None, typer.Option(envvar="ANSWERBOX_API_KEY", help="API key, where it asks for one.")]
 Pipeline = Annotated[
     PipelineName,
-    typer.Option("--pipeline", "-p", help="`llm`: the model alone; `rag`: from the documents; `agent`: step by step."),
+    typer.Option(
+        "--pipeline",
+        "-p",
+        help="`llm`: the model alone; `rag`: from the documents; `agent`: step by step; `custom`: the operator's own.",
+    ),
 ]
 UserId = Annotated[str | None, typer.Option(help="Who asks.")]
 LOCAL = "http://127.0.0.1:3000"
@@ -94,6 +98,9 @@ def ask(
     pipeline: Pipeline = "rag",
     context: Annotated[str | None, typer.Option(help="What you know already, as material for the answer.")] = None,
     context_file: Annotated[Path | None, typer.Option(help="The same, from a file.", metavar="FILE")] = None,
+    parameters: Annotated[
+        str | None, typer.Option(help='What `custom` takes beside a question: `{"city": "Berlin"}`.', metavar="JSON")
+    ] = None,
     user_id: UserId = None,
     url: Url = LOCAL,
     key: Key = None,
@@ -103,7 +110,11 @@ def ask(
     """Ask a running service; the answer is on stdout, its sources and an agent's steps are on stderr."""
     from answerbox.cli import ask as one
 
-    given = {"context": one.context_of(context, context_file), "user_id": user_id}
+    given = {
+        "context": one.context_of(context, context_file),
+        "user_id": user_id,
+        "parameters": one.parameters_of(parameters, pipeline),
+    }
     fields = {name: value for name, value in given.items() if value is not None}
     with Client(url, key) as client:
         one.ask(client, pipeline, question, fields, stream, json_)

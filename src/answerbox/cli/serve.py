@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import httpx
 import typer
@@ -24,6 +24,7 @@ from answerbox import keys
 from answerbox.adapters import model_store
 from answerbox.adapters.data_folder import DataFolder
 from answerbox.cli.parts import Part
+from answerbox.contracts import PipelineName
 from answerbox.errors import SetupError
 from answerbox.settings import Settings, load_settings
 
@@ -34,7 +35,9 @@ STOP_SPARE_S = 15.0
 DEATHS = 2  # BentoML replaces a worker that dies, for ever; after so many the start has failed
 CONTAINER = ("BENTOML_CONTAINERIZED", "BENTOCLOUD_DEPLOYMENT_URL")  # by which BentoML tells that it runs in one
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
-EXAMPLE = """  curl -s {url}/llm_query -H 'Content-Type: application/json' -d '{{"question": "What is HTTP?"}}'"""
+EXAMPLE = (
+    """  curl -s {url}/{pipeline}_query -H 'Content-Type: application/json' -d '{{"question": "What is HTTP?"}}'"""
+)
 
 
 def run(host: str, port: int, part: Part, target: str, open_: bool) -> NoReturn:
@@ -53,7 +56,8 @@ def run(host: str, port: int, part: Part, target: str, open_: bool) -> NoReturn:
         _wait_until_ready(child, part, url)
         typer.echo(f"{part.service} is ready: {url}")
         if part is Part.gateway:
-            typer.echo(EXAMPLE.format(url=url))
+            pipeline = next(name for name in get_args(PipelineName) if name in settings.served)
+            typer.echo(EXAMPLE.format(url=url, pipeline=pipeline))
         raise _watched(child)
 
 
@@ -204,7 +208,7 @@ def _missing(health: dict[str, Any]) -> list[str]:
     parts = health["dependencies"]
     if missing := [name for name, part in parts.items() if not part["ready"]]:
         return missing
-    if parts["index"]["detail"].get("waiting"):
+    if parts.get("index", {}).get("detail", {}).get("waiting"):
         return ["documents to be indexed"]
     return [] if health["status"] == "ok" else ["the first answer"]
 

@@ -16,10 +16,12 @@ from tenacity import AsyncRetrying
 
 from answerbox.client import calls, wire
 from answerbox.client.calls import Call, File
-from answerbox.client.fields import AgentFields, FeedbackFields, LlmFields, RagFields, SearchFields
+from answerbox.client.fields import AgentFields, CustomFields, FeedbackFields, LlmFields, RagFields, SearchFields
 from answerbox.contracts import (
     AgentRequest,
     AgentResponse,
+    CustomRequest,
+    CustomResponse,
     Document,
     DocumentIn,
     DocumentPage,
@@ -75,6 +77,9 @@ class AsyncClient:
     async def agent(self, question: str | AgentRequest, **fields: Unpack[AgentFields]) -> AgentResponse:
         return await self._do(calls.agent(question, fields))
 
+    async def custom(self, question: str | CustomRequest, **fields: Unpack[CustomFields]) -> CustomResponse:
+        return await self._do(calls.custom(question, fields))
+
     def stream_llm(
         self, question: str | LlmRequest, **fields: Unpack[LlmFields]
     ) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
@@ -89,6 +94,11 @@ class AsyncClient:
         self, question: str | AgentRequest, **fields: Unpack[AgentFields]
     ) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         return self._stream(calls.agent(question, fields))
+
+    def stream_custom(
+        self, question: str | CustomRequest, **fields: Unpack[CustomFields]
+    ) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        return self._stream(calls.custom(question, fields))
 
     async def search(self, query: str | SearchRequest, **fields: Unpack[SearchFields]) -> SearchResponse:
         return await self._do(calls.search(query, fields))

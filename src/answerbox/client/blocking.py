@@ -15,10 +15,12 @@ from tenacity import Retrying
 
 from answerbox.client import calls, wire
 from answerbox.client.calls import Call, File
-from answerbox.client.fields import AgentFields, FeedbackFields, LlmFields, RagFields, SearchFields
+from answerbox.client.fields import AgentFields, CustomFields, FeedbackFields, LlmFields, RagFields, SearchFields
 from answerbox.contracts import (
     AgentRequest,
     AgentResponse,
+    CustomRequest,
+    CustomResponse,
     Document,
     DocumentIn,
     DocumentPage,
@@ -83,6 +85,9 @@ class Client:
     def agent(self, question: str | AgentRequest, **fields: Unpack[AgentFields]) -> AgentResponse:
         return self._do(calls.agent(question, fields))
 
+    def custom(self, question: str | CustomRequest, **fields: Unpack[CustomFields]) -> CustomResponse:
+        return self._do(calls.custom(question, fields))
+
     def stream_llm(
         self, question: str | LlmRequest, **fields: Unpack[LlmFields]
     ) -> AbstractContextManager[Iterator[Event]]:
@@ -100,6 +105,12 @@ class Client:
     ) -> AbstractContextManager[Iterator[Event]]:
         """As `stream_llm`."""
         return self._stream(calls.agent(question, fields))
+
+    def stream_custom(
+        self, question: str | CustomRequest, **fields: Unpack[CustomFields]
+    ) -> AbstractContextManager[Iterator[Event]]:
+        """As `stream_llm`."""
+        return self._stream(calls.custom(question, fields))
 
     def search(self, query: str | SearchRequest, **fields: Unpack[SearchFields]) -> SearchResponse:
         return self._do(calls.search(query, fields))

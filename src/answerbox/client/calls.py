@@ -17,12 +17,14 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, Field
 
-from answerbox.client.fields import AgentFields, FeedbackFields, LlmFields, RagFields, SearchFields
+from answerbox.client.fields import AgentFields, CustomFields, FeedbackFields, LlmFields, RagFields, SearchFields
 from answerbox.client.wire import read
 from answerbox.contracts import (
     AgentRequest,
     AgentResponse,
     Contract,
+    CustomRequest,
+    CustomResponse,
     Document,
     DocumentIn,
     DocumentPage,
@@ -60,7 +62,7 @@ ALWAYS: Failures = (Unavailable, RateLimited)
 IF_REFUSED: Failures = (NotReady, Overloaded, RateLimited)
 """Doing it twice would look like a failure, so only where the service says that it has not begun."""
 IF_NOT_LET_IN: Failures = (RateLimited,)
-"""Doing it twice would be two deeds: an agent's tools may have been called before the failure."""
+"""Doing it twice would be two deeds: an agent's tools, or code of the operator's own, may have been called."""
 HEADERS = {"request_id": "X-Request-Id", "deadline_s": "X-Request-Timeout", "traceparent": "traceparent"}
 
 
@@ -104,6 +106,11 @@ def rag(question: str | RagRequest, fields: RagFields) -> Call[RagResponse]:
 def agent(question: str | AgentRequest, fields: AgentFields) -> Call[AgentResponse]:
     given = _given("question", question)
     return _post("/agent_query", AgentResponse, AgentRequest, given, fields, again=IF_NOT_LET_IN)
+
+
+def custom(question: str | CustomRequest, fields: CustomFields) -> Call[CustomResponse]:
+    given = _given("question", question)
+    return _post("/custom_query", CustomResponse, CustomRequest, given, fields, again=IF_NOT_LET_IN)
 
 
 def search(query: str | SearchRequest, fields: SearchFields) -> Call[SearchResponse]:

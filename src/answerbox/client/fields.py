@@ -5,7 +5,7 @@ The contract's own classes decide; a test keeps these names true to them.
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from answerbox.contracts import Filter, Options, SearchMode
 
@@ -32,6 +32,13 @@ class RagFields(LlmFields, total=False):
 
 class AgentFields(RagFields, total=False):
     max_steps: int | None
+
+
+class CustomFields(CallFields, total=False):
+    context: str | None
+    user_id: str | None
+    session_id: str | None
+    parameters: dict[str, Any]
 
 
 class SearchFields(CallFields, total=False):

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from answerbox.contracts.base import Contract
 
-PipelineName = Literal["llm", "rag", "agent"]
+PipelineName = Literal["llm", "rag", "agent", "custom"]
 FinishReason = Literal["stop", "length", "deadline", "cancelled", "refused", "quoted", "custom"]
 GroundingMode = Literal["generated", "quoted", "refused"]
 Check = Literal["model_language", "language", "names", "numbers", "links", "words", "nothing_new"]
@@ -129,6 +129,10 @@ class AgentMeta(RagMeta):
     session_id: str | None = None
 
 
+class CustomMeta(LlmMeta):
+    pipeline: Literal["custom"] = "custom"
+
+
 class LlmResponse(Contract):
     answer: str
     meta: LlmMeta
@@ -142,6 +146,11 @@ class RagResponse(Contract):
 class AgentResponse(Contract):
     answer: str
     meta: AgentMeta
+
+
+class CustomResponse(Contract):
+    answer: str
+    meta: CustomMeta
 
 
 class SearchResponse(Contract):

@@ -10,6 +10,7 @@ from answerbox.contracts.answers import (
     AgentResponse,
     CallStatus,
     Citation,
+    CustomResponse,
     LlmResponse,
     PipelineName,
     RagResponse,
@@ -86,7 +87,7 @@ class DoneEvent(Contract):
     """Last event of a stream that worked: the response that the plain route would have given."""
 
     event: Literal["done"] = "done"
-    response: LlmResponse | RagResponse | AgentResponse
+    response: CustomResponse | LlmResponse | RagResponse | AgentResponse
 
 
 Event = (

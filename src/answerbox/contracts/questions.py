@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from answerbox.contracts.base import (
     ContextText,
     Contract,
     Filter,
     Identifier,
+    Parameters,
     Question,
     StopString,
 )
@@ -33,8 +34,8 @@ class Options(Contract):
     )
 
 
-class LlmRequest(Contract):
-    """A question for the language model alone."""
+class QuestionRequest(Contract):
+    """What every pipeline is asked with."""
 
     question: Question = Field(
         description="The question, in any language.", examples=["What is the capital of France?"]
@@ -44,6 +45,11 @@ class LlmRequest(Contract):
     )
     user_id: Identifier | None = Field(None, description="Who asks, in the caller's own numbering.")
     session_id: Identifier | None = Field(None, description="The conversation that this question belongs to.")
+
+
+class LlmRequest(QuestionRequest):
+    """A question for the language model alone."""
+
     options: Options = Field(default_factory=Options)
 
 
@@ -69,6 +75,24 @@ class AgentRequest(RagRequest):
         description="At most so many turns of the model in which it may call tools; where the operator allows fewer "
         "(`ANSWERBOX_AGENT_MAX_STEPS`), those.",
     )
+
+
+class CustomRequest(QuestionRequest):
+    """A question for the operator's own `run_model`."""
+
+    parameters: Parameters = Field(
+        default_factory=dict,
+        description="What that function takes beside a question; it gets each member beside `question`, so none may "
+        "have the name of a field of this request.",
+        examples=[{"city": "Berlin"}],
+    )
+
+    @field_validator("parameters")
+    @classmethod
+    def _shadow_nothing(cls, parameters: dict[str, Any]) -> dict[str, Any]:
+        if taken := sorted(parameters.keys() & cls.model_fields):
+            raise ValueError(f"fields of the request have the names {', '.join(taken)}")
+        return parameters
 
 
 class SearchRequest(Contract):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from answerbox.contracts import (
     AgentRequest,
     AgentResponse,
+    CustomResponse,
     DoneEvent,
     Event,
-    LlmRequest,
     LlmResponse,
+    QuestionRequest,
     RagMeta,
     RagResponse,
 )
@@ -20,13 +21,20 @@ from answerbox.errors import InternalError
 from answerbox.pipelines.context import RequestContext
 from answerbox.traces import Trace
 
-Response = LlmResponse | RagResponse | AgentResponse
-RequestT = TypeVar("RequestT", bound=LlmRequest, contravariant=True)
+Response = LlmResponse | RagResponse | AgentResponse | CustomResponse
+RequestT = TypeVar("RequestT", bound=QuestionRequest, contravariant=True)
 
 
 class Pipeline(Protocol, Generic[RequestT]):
     def stream(self, request: RequestT, context: RequestContext) -> AsyncGenerator[Event, None]:
         """Events as they happen; the last one is `done`. Failures are raised as `AnswerboxError`."""
+        ...
+
+
+@runtime_checkable
+class Cancellable(Protocol):
+    def cancel(self, request_id: str) -> bool:
+        """Ends the answer of that request, where this process makes it. Whether there was one."""
         ...
 
 
@@ -39,10 +47,10 @@ async def answer(pipeline: Pipeline[RequestT], request: RequestT, context: Reque
     raise InternalError("The pipeline ended without an answer.")
 
 
-def note_request(trace: Trace, request: LlmRequest) -> None:
+def note_request(trace: Trace, request: QuestionRequest) -> None:
     trace.user_id, trace.session_id = request.user_id, request.session_id
     trace.root.kind = "agent" if isinstance(request, AgentRequest) else "chain"
-    trace.root.input = request.model_dump(include={"question", "context"}, exclude_none=True)
+    trace.root.input = request.model_dump(include={"question", "context", "parameters"}, exclude_defaults=True)
 
 
 def note_response(trace: Trace, response: Response) -> None:

@@ -34,7 +34,10 @@ class Deadline:
         except TimeoutError:
             if not scope.expired():
                 raise
-            raise DeadlineExceeded(
-                f"There was no answer within {self.seconds:g} seconds.",
-                hint="Ask for fewer tokens, or try again when the service is less busy.",
-            ) from None
+            raise self.exceeded() from None
+
+    def exceeded(self) -> DeadlineExceeded:
+        return DeadlineExceeded(
+            f"There was no answer within {self.seconds:g} seconds.",
+            hint="Ask for fewer tokens, or try again when the service is less busy.",
+        )

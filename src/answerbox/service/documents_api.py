@@ -94,9 +94,8 @@ async def give_feedback(request: Request) -> Response:
 
 @friendly
 async def cancel_request(_: Request) -> Response:
-    request_id, service = _path_value("request_id"), _service()
-    has_agent = service.agent.cancel(request_id)
-    if not await within_deadline(service.generator_port.cancel(request_id)) and not has_agent:
+    request_id = _path_value("request_id")
+    if not await within_deadline(_service().cancel(request_id)):
         raise RequestNotFound(
             f"No answer is being generated for a request {request_id!r}.",
             hint="The id is that of the X-Request-Id header; an answer that has ended cannot be cancelled.",

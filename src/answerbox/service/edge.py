@@ -19,7 +19,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 from answerbox import logs
-from answerbox.errors import AnswerboxError, Forbidden, InternalError, RouteNotFound, UnsupportedMediaType
+from answerbox.errors import AnswerboxError, Forbidden, InternalError, NotServed, RouteNotFound, UnsupportedMediaType
 from answerbox.service import exchange, problems
 from answerbox.service.asgi import App, Message, Receive, Scope, Send
 from answerbox.service.body import Body
@@ -41,6 +41,7 @@ SECONDS = re.compile(rb"[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?")
 SHORTEST_S = 0.1
 CALLERS_HEADERS = ["Authorization", "X-API-Key", "X-Request-Id", "X-Request-Timeout", "Idempotency-Key", "Content-Type"]
 CALLERS_HEADERS += ["Mcp-Protocol-Version", "Mcp-Session-Id", "Mcp-Method", "Mcp-Name"]
+NOT_SERVED = "Its operator chooses what it serves: ANSWERBOX_PIPELINES, ANSWERBOX_CUSTOM_PIPELINE."
 OUR_HEADERS = ["X-Request-Id", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"]
 OUR_HEADERS += ["Mcp-Session-Id"]
 
@@ -123,6 +124,8 @@ class Edge:
         self, scope: Scope, receive: Receive, reply: Reply, this: Exchange, route: Route, headers: Headers
     ) -> None:
         this.caller = self._gate.caller(route, headers)
+        if route.needs and route.needs not in self._settings.served:
+            raise NotServed(f"This service does not serve {route.template}.", hint=NOT_SERVED)
         this.timeout_s = self._timeout(headers)
         with self._gate.place(this.caller, route), ExitStack() as held:
             this.takes_stream = lambda: held.enter_context(self._gate.stream(this.caller))

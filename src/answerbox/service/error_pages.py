@@ -108,13 +108,18 @@ ADVICE: dict[type[AnswerboxError], Advice] = {
     ),
     errors.NotFound: Advice(
         "What the request names does not exist. The service answers with one of the closer codes: "
-        "`route_not_found`, `document_not_found`, `job_not_found`, `session_not_found`, `request_not_found`, "
-        "`model_not_found`.",
+        "`route_not_found`, `not_served`, `document_not_found`, `job_not_found`, `session_not_found`, "
+        "`request_not_found`, `model_not_found`.",
         "Treat it like these: look at the path and the id.",
     ),
     errors.RouteNotFound: Advice(
         "The service has no such path. With a slash at the end it is another path.",
         "Look for a slip in the path; `GET /docs.json` lists all of them.",
+    ),
+    errors.NotServed: Advice(
+        f"The service serves other pipelines only ({_variable('pipelines')}), and has no part that this path needs; or "
+        f"the path is `/custom_query` and {_variable('custom_pipeline')} is not set.",
+        "Ask one of the pipelines that are served, or whoever runs the service to serve this one.",
     ),
     errors.DocumentNotFound: Advice(
         "There is no document of this id. The owner counts: with `user_id` only a document of that user is meant, "

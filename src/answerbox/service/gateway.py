@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -17,22 +17,36 @@ from answerbox.adapters.bento_remote import (
     RemoteReranker,
     RemoteSessions,
 )
-from answerbox.app import agent_pipeline, llm_pipeline, own_prompts, rag_pipeline, remote_generator
+from answerbox.adapters.twins import GeneratorTwin
+from answerbox.app import (
+    agent_pipeline,
+    custom_pipeline,
+    llm_pipeline,
+    own_prompts,
+    rag_pipeline,
+    remote_generator,
+)
 from answerbox.contracts import (
     AgentRequest,
     AgentResponse,
+    CustomRequest,
+    CustomResponse,
     DoneEvent,
     Event,
     LlmRequest,
     LlmResponse,
+    PipelineName,
+    QuestionRequest,
     RagRequest,
     RagResponse,
     SearchRequest,
     SearchResponse,
 )
+from answerbox.errors import NotServed, SetupError
 from answerbox.keys import required
-from answerbox.pipelines.base import Pipeline, Response, answer, note_request, note_response
+from answerbox.pipelines.base import Cancellable, Pipeline, Response, answer, note_request, note_response
 from answerbox.pipelines.context import RequestContext
+from answerbox.pipelines.custom import CustomPipeline
 from answerbox.pipelines.retrieval import Retriever
 from answerbox.service import exchange
 from answerbox.service.documents_api import documents_app
@@ -51,6 +65,7 @@ log = logging.getLogger(__name__)
 settings = load_settings()
 logs.install_in_server(settings)
 required(settings.keys_path, settings.env)  # here, so that the whole service does not start
+has = settings.served.__contains__
 
 
 @bentoml.service(
@@ -62,35 +77,59 @@ required(settings.keys_path, settings.env)  # here, so that the whole service do
     runner_probe={"enabled": False, "timeout": 1, "period": 10},
 )
 @bentoml.asgi_app(documents_app)
-@depends_on("generator", Generator, settings.generator_url, unless=bool(settings.llm_base_url))
-@depends_on("embedder", Embedder, settings.embedder_url)
+@depends_on("generator", Generator, settings.generator_url, unless=bool(settings.llm_base_url) or not has("generator"))
+@depends_on("embedder", Embedder, settings.embedder_url, unless=not has("embedder"))
 class Answerbox:
-    index = bentoml.depends(Index, url=settings.index_url)
-    reranker = bentoml.depends(Reranker, url=settings.reranker_url) if settings.reranker_model else None
+    """A part that no pipeline needs is None, and so is what asks it; the edge lets no request in that would use it."""
+
+    index = bentoml.depends(Index, url=settings.index_url) if has("index") else None
+    reranker = bentoml.depends(Reranker, url=settings.reranker_url) if has("reranker") else None
 
     def __init__(self) -> None:
         self.settings = settings
-        generator = remote_generator(settings) if settings.llm_base_url else generator_of(self)
-        embedder = embedder_of(self)
-        self.generator_port = generator
-        self.embedder_port = embedder
-        self.store = RemoteDocumentStore(self.index, settings.index_timeout_s)
-        self.feedback = RemoteFeedback(self.index, settings.index_timeout_s)
-        reranker = RemoteReranker(self.reranker, settings.reranker_timeout_s) if settings.reranker_model else None
-        self.retriever = Retriever(self.store, reranker, settings.index_patience_s)
+        self.generator_port = self._generator() if has("generator") else None
+        self.embedder_port = embedder_of(self) if has("embedder") else None
+        self.store = RemoteDocumentStore(self.index, settings.index_timeout_s) if has("index") else None
+        self.feedback = RemoteFeedback(self.index, settings.index_timeout_s) if has("index") else None
+        self.sessions = RemoteSessions(self.index, settings.index_timeout_s) if has("index") else None
+        reranker = RemoteReranker(self.reranker, settings.reranker_timeout_s) if has("reranker") else None
+        self.retriever = Retriever(self.store, reranker, settings.index_patience_s) if self.store else None
         self.prompts = own_prompts(settings)
-        self.llm = llm_pipeline(settings, generator, self.prompts)
-        self.rag = rag_pipeline(settings, generator, self.retriever, self.prompts)
-        self.sessions = RemoteSessions(self.index, settings.index_timeout_s)
-        self.agent = agent_pipeline(settings, generator, self.retriever, self.prompts, self.sessions)
+        self.pipelines = self._pipelines()
+        self._own = [pipeline for pipeline in self.pipelines.values() if isinstance(pipeline, CustomPipeline)]
         self.health = HealthMonitor(
-            probes={"generator": generator.probe, "embedder": embedder.probe, "index": self.store.probe},
-            models={"generator": settings.llm_model or settings.generator_model, "embedder": settings.embedder_model},
+            probes={name: part.probe for name, part in self._parts.items() if part},
+            models=self._models,
             needed=settings.needed_parts,
         )
-        self._parts = (generator, embedder)
         self._beside: asyncio.Task[None] | None = None
         self._reporting: asyncio.Task[None] | None = None
+
+    @property
+    def _parts(self) -> dict[str, Any]:
+        return {"generator": self.generator_port, "embedder": self.embedder_port, "index": self.store}
+
+    @property
+    def _models(self) -> dict[str, str]:
+        names = {
+            "generator": settings.llm_model or settings.generator_model,
+            "embedder": settings.embedder_model,
+            "custom": settings.custom_pipeline,
+        }
+        return {kind: name for kind, name in names.items() if name and has(kind)}
+
+    def _generator(self) -> GeneratorTwin:
+        return remote_generator(settings) if settings.llm_base_url else generator_of(self)
+
+    def _pipelines(self) -> dict[PipelineName, Pipeline[Any]]:
+        generator, retriever, prompts = self.generator_port, self.retriever, self.prompts
+        made: dict[PipelineName, Callable[[], Pipeline[Any]]] = {
+            "llm": lambda: llm_pipeline(settings, generator, prompts),
+            "rag": lambda: rag_pipeline(settings, generator, retriever, prompts),
+            "agent": lambda: agent_pipeline(settings, generator, retriever, prompts, self.sessions),
+            "custom": lambda: custom_pipeline(settings),
+        }
+        return {name: make() for name, make in made.items() if has(name)}
 
     @bentoml.on_startup
     async def start(self) -> None:
@@ -102,13 +141,22 @@ class Answerbox:
         for task in (self._beside, self._reporting):
             if task:
                 task.cancel()
-        await self.generator_port.close()
+        for pipeline in self._own:
+            pipeline.close()
+        if self.generator_port:
+            await self.generator_port.close()
 
     async def _run_beside(self) -> None:
         """What is done beside the requests, from before the first one on."""
+        try:
+            for pipeline in self._own:
+                await pipeline.loaded()
+        except SetupError as exc:
+            log.critical("%s", exc, exc_info=exc.__cause__)
+            raise SystemExit(1) from None
         if self.prompts:
             await self.prompts.refresh()
-        await warm_up(*self._parts, self.health)
+        await warm_up(self.generator_port, self.embedder_port, self.health)
         while self.prompts:
             await asyncio.sleep(settings.prompt_refresh_s)
             await self.prompts.refresh()
@@ -119,38 +167,59 @@ class Answerbox:
     @bentoml.api(route="/llm_query")
     @friendly
     async def llm_query(self, request: LlmRequest, /) -> LlmResponse:
-        return await _answer(self.llm, request)  # type: ignore[no-any-return]
+        return await _answer(self.pipelines["llm"], request)  # type: ignore[no-any-return]
 
     @bentoml.api(route="/llm_query/stream")
     @friendly
     async def llm_query_stream(self, request: LlmRequest, /) -> AsyncGenerator[str, None]:
-        return await _stream(self.llm, request)  # type: ignore[no-any-return]
+        return await _stream(self.pipelines["llm"], request)  # type: ignore[no-any-return]
 
     @bentoml.api(route="/rag_query")
     @friendly
     async def rag_query(self, request: RagRequest, /) -> RagResponse:
-        return await _answer(self.rag, request)  # type: ignore[no-any-return]
+        return await _answer(self.pipelines["rag"], request)  # type: ignore[no-any-return]
 
     @bentoml.api(route="/rag_query/stream")
     @friendly
     async def rag_query_stream(self, request: RagRequest, /) -> AsyncGenerator[str, None]:
-        return await _stream(self.rag, request)  # type: ignore[no-any-return]
+        return await _stream(self.pipelines["rag"], request)  # type: ignore[no-any-return]
 
     @bentoml.api(route="/agent_query")
     @friendly
     async def agent_query(self, request: AgentRequest, /) -> AgentResponse:
-        return await _answer(self.agent, request)  # type: ignore[no-any-return]
+        return await _answer(self.pipelines["agent"], request)  # type: ignore[no-any-return]
 
     @bentoml.api(route="/agent_query/stream")
     @friendly
     async def agent_query_stream(self, request: AgentRequest, /) -> AsyncGenerator[str, None]:
-        return await _stream(self.agent, request)  # type: ignore[no-any-return]
+        return await _stream(self.pipelines["agent"], request)  # type: ignore[no-any-return]
 
-    async def answer(self, pipeline: Pipeline[Any], request: LlmRequest) -> Response:
+    @bentoml.api(route="/custom_query")
+    @friendly
+    async def custom_query(self, request: CustomRequest, /) -> CustomResponse:
+        return await _answer(self.pipelines["custom"], request)  # type: ignore[no-any-return]
+
+    @bentoml.api(route="/custom_query/stream")
+    @friendly
+    async def custom_query_stream(self, request: CustomRequest, /) -> AsyncGenerator[str, None]:
+        return await _stream(self.pipelines["custom"], request)  # type: ignore[no-any-return]
+
+    def pipeline(self, name: PipelineName) -> Pipeline[Any]:
+        """For other doors. Raises: NotServed."""
+        if name not in self.pipelines:
+            raise NotServed(f"This service does not serve the pipeline {name!r}.")
+        return self.pipelines[name]
+
+    async def cancel(self, request_id: str) -> bool:
+        """Ends the answer of that request, where it is made here or by the language model. Whether there was one."""
+        found = [each.cancel(request_id) for each in self.pipelines.values() if isinstance(each, Cancellable)]
+        return bool(self.generator_port and await self.generator_port.cancel(request_id)) or any(found)
+
+    async def answer(self, pipeline: Pipeline[Any], request: QuestionRequest) -> Response:
         """For other doors. Raises as `Exchange.run` and the pipeline do."""
         return await _answer(pipeline, request)  # type: ignore[no-any-return]
 
-    async def stream(self, pipeline: Pipeline[Any], request: LlmRequest, framing: Framing) -> Any:
+    async def stream(self, pipeline: Pipeline[Any], request: QuestionRequest, framing: Framing) -> Any:
         """For other doors: the response with the pipeline's events in that form. Raises as `stream_response` does."""
         return await _stream(pipeline, request, framing)
 
@@ -161,6 +230,7 @@ class Answerbox:
 
     async def found(self, request: SearchRequest) -> SearchResponse:
         """For other doors. Raises as `Exchange.run` and the index do."""
+        assert self.retriever
         this, context = exchange.current.get(), _context()
         trace = this.trace
         trace.user_id = user_id = this.caller.speaks_for(request.user_id)
@@ -176,14 +246,14 @@ def _context() -> RequestContext:
     return RequestContext(this.request_id, this.timeout_s, this.began, this.trace)
 
 
-async def _answer(pipeline: Pipeline[Any], request: LlmRequest) -> Any:
+async def _answer(pipeline: Pipeline[Any], request: QuestionRequest) -> Any:
     this = exchange.current.get()
     response = await this.run(answer(pipeline, _spoken_for(request), _context()))
     _note(response, this)
     return response
 
 
-async def _stream(pipeline: Pipeline[Any], request: LlmRequest, framing: Framing = frame) -> Any:
+async def _stream(pipeline: Pipeline[Any], request: QuestionRequest, framing: Framing = frame) -> Any:
     this = exchange.current.get()
     this.trace.tags.append("stream")
     events = pipeline.stream(_spoken_for(request), _context())
@@ -198,7 +268,7 @@ async def _noted(events: AsyncGenerator[Event, None], this: exchange.Exchange) -
             yield event
 
 
-def _spoken_for(request: LlmRequest) -> LlmRequest:
+def _spoken_for(request: QuestionRequest) -> QuestionRequest:
     """The request in the name of whom its key speaks for; its trace knows who asks what from here on."""
     this = exchange.current.get()
     spoken = request.model_copy(update={"user_id": this.caller.speaks_for(request.user_id)})

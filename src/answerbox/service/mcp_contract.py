@@ -5,16 +5,18 @@ There is no `user_id`: these arguments are written by a language model, and whom
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
-from answerbox.contracts import MAX_PAGE, ContextText, Contract, Filter, PipelineName, Question, SearchMode
+from answerbox.contracts import MAX_PAGE, ContextText, Contract, Filter, Question, SearchMode
 
 
 class Ask(Contract):
     question: Question = Field(
         description="The question, in any language. It must be whole: nothing said before is known."
     )
-    pipeline: PipelineName = Field(
+    pipeline: Literal["llm", "rag", "agent"] = Field(
         "rag",
         description="`rag`: from the documents, with citations. `agent`: may search several times, calculate and call "
         "other tools. `llm`: the language model alone, without documents.",

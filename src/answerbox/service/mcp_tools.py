@@ -18,7 +18,6 @@ from answerbox.contracts import (
     Event,
     LlmRequest,
     LlmResponse,
-    PipelineName,
     RagRequest,
     RagResponse,
     SearchRequest,
@@ -35,7 +34,7 @@ from answerbox.service.mcp_text import answer_text, hits_text, page_text
 from answerbox.validation import validated
 
 TAG = "mcp"
-REQUESTS: dict[PipelineName, type[LlmRequest]] = {"llm": LlmRequest, "rag": RagRequest, "agent": AgentRequest}
+REQUESTS: dict[str, type[LlmRequest]] = {"llm": LlmRequest, "rag": RagRequest, "agent": AgentRequest}
 
 Tell = Callable[[str], Awaitable[None]]
 """Says how far it is."""
@@ -67,7 +66,7 @@ async def _ask(given: Ask, tell: Tell) -> tuple[BaseModel, str]:
     _note(f"{given.pipeline}_query")
     asked = validated(REQUESTS[given.pipeline], given.model_dump(exclude={"pipeline"}, exclude_none=True))
     service = bentoml.get_current_service()
-    response = await service.answer(_Told(getattr(service, given.pipeline), tell), asked)
+    response = await service.answer(_Told(service.pipeline(given.pipeline), tell), asked)
     return response, answer_text(response)
 
 

@@ -29,11 +29,17 @@ from answerbox.traces import Observation, Trace
 OTHER = "other"
 UNKNOWN = "unknown"
 CLIENT_GONE = "client_gone"
-PIPELINES = {"llm_query": "llm", "rag_query": "rag", "agent_query": "agent", "search": "search"}
+PIPELINES = {
+    "llm_query": "llm",
+    "rag_query": "rag",
+    "agent_query": "agent",
+    "custom_query": "custom",
+    "search": "search",
+}
 NO_PIPELINE = "none"
 OF_SEVERAL = frozenset({"v1/chat/completions", "mcp"})
 """Routes of several pipelines; the trace's name says of which."""
-STEPS = frozenset({"search", "words", "embed", "vectors", "rank", "rerank", "generate", "tool"})
+STEPS = frozenset({"search", "words", "embed", "vectors", "rank", "rerank", "generate", "tool", "run_model"})
 DEGRADED_PARTS = (
     "vectors",
     "reranker",

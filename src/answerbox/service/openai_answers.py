@@ -13,7 +13,7 @@ from answerbox.contracts import (
     DoneEvent,
     ErrorEvent,
     Event,
-    LlmRequest,
+    QuestionRequest,
     RagMeta,
     TokenEvent,
 )
@@ -49,7 +49,7 @@ class Checked:
     def __init__(self, pipeline: Pipeline[Any]) -> None:
         self._pipeline = pipeline
 
-    async def stream(self, request: LlmRequest, context: RequestContext) -> AsyncGenerator[Event, None]:
+    async def stream(self, request: QuestionRequest, context: RequestContext) -> AsyncGenerator[Event, None]:
         async with aclosing(self._pipeline.stream(request, context)) as events:
             async for event in events:
                 if isinstance(event, TokenEvent | CorrectionEvent):

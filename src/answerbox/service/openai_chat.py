@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from answerbox.contracts import LlmRequest
+from answerbox.contracts import LlmRequest, QuestionRequest
 from answerbox.errors import InvalidRequest
 from answerbox.pipelines.chat import ChatRequest, Turn, transcript
 from answerbox.service.openai_contract import MAX_CHAT_CHARS, ChatBody, ChatMessage
@@ -14,7 +14,7 @@ from answerbox.service.openai_tools import call_of, loose_ends, must_call, specs
 from answerbox.validation import invalid_request, validated
 
 OPTIONS = ("temperature", "top_p", "seed", "stop")
-OURS = ("top_k", "filter", "max_steps")
+OURS = ("top_k", "filter", "max_steps", "parameters")
 """Fields of our contracts that a body may have where the pipeline takes them."""
 SYSTEM = ("system", "developer")
 NO_QUESTION = "the last message is the question: its role must be `user`"
@@ -76,9 +76,11 @@ def _append(turns: list[Turn], turn: Turn) -> None:
         turns.append(turn)
 
 
-def request_of(body: ChatBody, talk: Talk, contract: type[LlmRequest]) -> LlmRequest:
+def request_of(body: ChatBody, talk: Talk, contract: type[QuestionRequest]) -> QuestionRequest:
     """Raises: InvalidRequest."""
-    data: dict[str, Any] = {"question": talk.question, "options": _options(body)}
+    data: dict[str, Any] = {"question": talk.question}
+    if issubclass(contract, LlmRequest):
+        data["options"] = _options(body)
     data |= {"user_id": body.user, "session_id": body.session_id}
     extra = body.model_extra or {}
     data |= {name: extra[name] for name in OURS if name in contract.model_fields and name in extra}
@@ -92,7 +94,7 @@ def request_of(body: ChatBody, talk: Talk, contract: type[LlmRequest]) -> LlmReq
     return _with_talk(request, body, talk) if contract is ChatRequest else request
 
 
-def _with_talk(request: LlmRequest, body: ChatBody, talk: Talk) -> LlmRequest:
+def _with_talk(request: QuestionRequest, body: ChatBody, talk: Talk) -> QuestionRequest:
     said = {"system": talk.system or None, "turns": [*talk.turns], "since": [*talk.since]}
     return request.model_copy(update={**said, "tools": specs(body), "must_call": must_call(body)})
 

@@ -46,7 +46,7 @@ async def complete_chat(request: Request) -> Response:
     this.trace.tags.append(TAG)
     ignored = openai_unsupported.ignored(body, openai_unsupported.CHAT)
     ignored = [name for name in ignored if not (name in OURS and name in served.contract.model_fields)]
-    service, pipeline = _service(), getattr(_service(), served.pipeline)
+    service, pipeline = _service(), _service().pipeline(served.pipeline)
     talk = await _heard(talk_of(body.messages), pipeline)
     asked = request_of(body, talk, ChatRequest if isinstance(pipeline, LlmPipeline) else served.contract)
     with_usage = bool(body.stream_options and body.stream_options.include_usage)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cache
 
-from answerbox.contracts import AgentRequest, LlmRequest, RagRequest
+from answerbox.contracts import AgentRequest, CustomRequest, LlmRequest, PipelineName, QuestionRequest, RagRequest
 from answerbox.errors import ModelNotFound
 from answerbox.service.openai_contract import ModelCard, ModelList
+from answerbox.settings import load_settings
 
 EMBEDDING = "answerbox-embedding"
 STARTED = int(time.time())
@@ -21,8 +23,8 @@ class Served:
     are kept back until then.
     """
 
-    pipeline: str
-    contract: type[LlmRequest]
+    pipeline: PipelineName
+    contract: type[QuestionRequest]
     is_checked: bool = False
 
 
@@ -30,26 +32,38 @@ CHAT = {
     "answerbox-llm": Served("llm", LlmRequest),
     "answerbox-rag": Served("rag", RagRequest, is_checked=True),
     "answerbox-agent": Served("agent", AgentRequest, is_checked=True),
+    "answerbox-custom": Served("custom", CustomRequest),
 }
-NAMES = (*CHAT, EMBEDDING)
+
+
+@cache
+def chat_models() -> dict[str, Served]:
+    """Those whose pipeline is served, by name."""
+    served = load_settings().served
+    return {name: model for name, model in CHAT.items() if model.pipeline in served}
+
+
+@cache
+def names() -> tuple[str, ...]:
+    return (*chat_models(), *([EMBEDDING] if "embedder" in load_settings().served else []))
 
 
 def chat_model(name: str) -> Served:
     """Raises: ModelNotFound."""
-    if name not in CHAT:
-        raise not_found(name, tuple(CHAT))
-    return CHAT[name]
+    if name not in chat_models():
+        raise not_found(name, tuple(chat_models()))
+    return chat_models()[name]
 
 
 def card(name: str) -> ModelCard:
     """Raises: ModelNotFound."""
-    if name not in NAMES:
-        raise not_found(name, NAMES)
+    if name not in names():
+        raise not_found(name, names())
     return ModelCard(id=name, created=STARTED)
 
 
 def cards() -> ModelList:
-    return ModelList(data=[card(name) for name in NAMES])
+    return ModelList(data=[card(name) for name in names()])
 
 
 def not_found(name: str, known: tuple[str, ...]) -> ModelNotFound:

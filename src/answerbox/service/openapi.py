@@ -23,6 +23,7 @@ REQUESTS: list[type[BaseModel]] = [
     contracts.LlmRequest,
     contracts.RagRequest,
     contracts.AgentRequest,
+    contracts.CustomRequest,
     contracts.SearchRequest,
     contracts.DocumentsRequest,
     contracts.FeedbackRequest,
@@ -33,6 +34,7 @@ RESPONSES: list[type[BaseModel]] = [
     contracts.LlmResponse,
     contracts.RagResponse,
     contracts.AgentResponse,
+    contracts.CustomResponse,
     contracts.SearchResponse,
     contracts.FeedbackResponse,
     contracts.Job,
@@ -60,7 +62,7 @@ PROBLEMS: dict[int, str] = {
     400: "The body is not JSON.",
     401: "The request has no API key that is known.",
     403: "The key does not have the scope, or speaks for another user.",
-    404: "There is no such document, job, session, request or model.",
+    404: "There is no such document, job, session, request or model, or this service does not serve the path.",
     409: "The job has ended, or the idempotency key was used for another request.",
     408: "The body did not come in time.",
     413: "The body is too long.",
@@ -77,6 +79,7 @@ EXAMPLES: dict[str, Any] = {
     "LlmRequest": {"question": "What is the capital of France?", "user_id": "ada"},
     "RagRequest": {"question": "How do I add my own documents?", "top_k": 3},
     "AgentRequest": {"question": "How much is 15 % of the delivery price?", "session_id": "ada-1", "max_steps": 4},
+    "CustomRequest": {"question": "Do I need an umbrella?", "parameters": {"city": "Berlin"}},
     "SearchRequest": {"query": "add documents", "top_k": 5},
     "FeedbackRequest": {"request_id": "order-4711-a", "score": 1, "comment": "Just what I needed."},
     "DocumentsRequest": {"documents": [{"id": "faq-1", "title": "FAQ", "text": "We open at nine."}]},
@@ -176,6 +179,8 @@ def _paths() -> dict[str, Any]:
         "/rag_query/stream": {"post": _stream("Ask the documents, as a stream", "RagRequest")},
         "/agent_query": {"post": _post("Ask the agent", "AgentRequest", {200: "AgentResponse"})},
         "/agent_query/stream": {"post": _stream("Ask the agent, as a stream", "AgentRequest")},
+        "/custom_query": {"post": _post("Ask the operator's own run_model", "CustomRequest", {200: "CustomResponse"})},
+        "/custom_query/stream": {"post": _stream("Ask the operator's own run_model, as a stream", "CustomRequest")},
         "/search": {"post": _post("Find passages", "SearchRequest", {200: "SearchResponse"})},
         "/feedback": {"post": _post("Say how good an answer was", "FeedbackRequest", {202: "FeedbackResponse"})},
         "/documents": {
@@ -219,6 +224,8 @@ def _guarded(paths: dict[str, Any]) -> dict[str, Any]:
         operation["security"] = [{name: []} for name in SECURITY]
         operation["description"] = f"With API keys on, the key needs the scope `{route.scope}`."
         _add_problems(operation, (401, 403) if route.is_probe else (401, 403, 422, 429, 503))
+        if route.needs:
+            _add_problems(operation, (404,))
         if not route.is_probe:
             operation.setdefault("parameters", []).append(TIMEOUT)
     return paths

@@ -10,17 +10,20 @@ import hashlib
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 import answerbox
+from answerbox.contracts import PipelineName
 from answerbox.errors import RouteNotFound
 from answerbox.service import exchange
 from answerbox.service.friendly import friendly
 from answerbox.settings import load_settings
 
+PIPELINES = get_args(PipelineName)
 FOLDER = Path(answerbox.__file__).parent / "ui"
 INDEX = "index.html"
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -60,7 +63,8 @@ def assets() -> dict[str, Asset]:
 
 @cache
 def _is_on() -> bool:
-    return load_settings().page
+    settings = load_settings()
+    return settings.page and "rag" in settings.served
 
 
 @friendly
@@ -68,7 +72,8 @@ async def home(request: Request) -> Response:
     """The page; where it is switched off, what there is instead."""
     if _is_on():
         return _sent(INDEX, request)
-    paths = {"health": "/health", "openapi": "/docs.json", "ask": "POST /llm_query, /rag_query, /agent_query"}
+    ask = ", ".join(f"/{name}_query" for name in PIPELINES if name in load_settings().served)
+    paths = {"health": "/health", "openapi": "/docs.json", "ask": f"POST {ask}"}
     return JSONResponse({"name": "Answerbox", "version": answerbox.__version__, **paths})
 
 

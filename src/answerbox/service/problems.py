@@ -35,6 +35,7 @@ STATUS: dict[type[AnswerboxError], int] = {
     errors.RateLimited: 429,
     errors.NotFound: 404,
     errors.RouteNotFound: 404,
+    errors.NotServed: 404,
     errors.DocumentNotFound: 404,
     errors.JobNotFound: 404,
     errors.SessionNotFound: 404,

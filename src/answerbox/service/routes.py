@@ -19,8 +19,9 @@ class Route:
     """`template` may end in one `{name}`, which takes the rest of the path.
 
     `scope` is what a key must have, None where no key is needed; `open_as` is the name under which the setting
-    `open_routes` lets everybody in. A probe is always answered, however much there is to do, and one that went
-    well is not worth a line in the log: so are the files of the page. `is_traced`: models work for it.
+    `open_routes` lets everybody in. `needs` is the pipeline, or the part, without which a service does not serve it
+    (see `Settings.served`). A probe is always answered, however much there is to do, and one that went well is not
+    worth a line in the log: so are the files of the page. `is_traced`: models work for it.
     """
 
     method: str
@@ -30,6 +31,7 @@ class Route:
     open_as: str | None = None
     is_probe: bool = False
     is_traced: bool = False
+    needs: str | None = None
 
     @property
     def name(self) -> str:
@@ -50,28 +52,30 @@ class Route:
 ROUTES = (
     Route("GET", "/", None, is_probe=True),
     Route("GET", "/ui/{file}", None, is_probe=True),
-    Route("POST", "/llm_query", QUERY, is_traced=True),
-    Route("POST", "/llm_query/stream", QUERY, is_traced=True),
-    Route("POST", "/rag_query", QUERY, is_traced=True),
-    Route("POST", "/rag_query/stream", QUERY, is_traced=True),
-    Route("POST", "/agent_query", QUERY, is_traced=True),
-    Route("POST", "/agent_query/stream", QUERY, is_traced=True),
-    Route("POST", "/search", QUERY, is_traced=True),
-    Route("POST", "/feedback", QUERY),
+    Route("POST", "/llm_query", QUERY, is_traced=True, needs="llm"),
+    Route("POST", "/llm_query/stream", QUERY, is_traced=True, needs="llm"),
+    Route("POST", "/rag_query", QUERY, is_traced=True, needs="rag"),
+    Route("POST", "/rag_query/stream", QUERY, is_traced=True, needs="rag"),
+    Route("POST", "/agent_query", QUERY, is_traced=True, needs="agent"),
+    Route("POST", "/agent_query/stream", QUERY, is_traced=True, needs="agent"),
+    Route("POST", "/custom_query", QUERY, is_traced=True, needs="custom"),
+    Route("POST", "/custom_query/stream", QUERY, is_traced=True, needs="custom"),
+    Route("POST", "/search", QUERY, is_traced=True, needs="index"),
+    Route("POST", "/feedback", QUERY, needs="index"),
     Route("GET", "/v1/models", QUERY),
     Route("GET", "/v1/models/{model_id}", QUERY),
     Route("POST", "/v1/chat/completions", QUERY, is_traced=True),
-    Route("POST", "/v1/embeddings", QUERY, is_traced=True),
-    Route("POST", "/mcp", QUERY),
-    Route("GET", "/documents", QUERY),
-    Route("POST", "/documents", WRITE, takes_files=True),
-    Route("GET", "/documents/{document_id}", QUERY),
-    Route("DELETE", "/documents/{document_id}", WRITE),
-    Route("GET", "/jobs/{job_id}", WRITE),
-    Route("DELETE", "/jobs/{job_id}", WRITE),
-    Route("POST", "/reindex", ADMIN),
+    Route("POST", "/v1/embeddings", QUERY, is_traced=True, needs="embedder"),
+    Route("POST", "/mcp", QUERY, needs="index"),
+    Route("GET", "/documents", QUERY, needs="index"),
+    Route("POST", "/documents", WRITE, takes_files=True, needs="index"),
+    Route("GET", "/documents/{document_id}", QUERY, needs="index"),
+    Route("DELETE", "/documents/{document_id}", WRITE, needs="index"),
+    Route("GET", "/jobs/{job_id}", WRITE, needs="index"),
+    Route("DELETE", "/jobs/{job_id}", WRITE, needs="index"),
+    Route("POST", "/reindex", ADMIN, needs="index"),
     Route("DELETE", "/requests/{request_id}", QUERY),
-    Route("DELETE", "/sessions/{session_id}", QUERY),
+    Route("DELETE", "/sessions/{session_id}", QUERY, needs="index"),
     Route("GET", "/health", METRICS, open_as="health", is_probe=True),
     Route("GET", "/livez", None, is_probe=True),
     Route("GET", "/readyz", None, is_probe=True),

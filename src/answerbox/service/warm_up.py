@@ -17,12 +17,14 @@ EMBEDDINGS = 12
 RETRY_S = 0.5
 
 
-async def warm_up(generator: Generator, embedder: Embedder, health: HealthMonitor) -> None:
+async def warm_up(generator: Generator | None, embedder: Embedder | None, health: HealthMonitor) -> None:
     while True:
         try:
-            for _ in range(EMBEDDINGS):
-                await embedder.embed(["warm-up"], "query")
-            await _generate(generator)
+            if embedder:
+                for _ in range(EMBEDDINGS):
+                    await embedder.embed(["warm-up"], "query")
+            if generator:
+                await _generate(generator)
             break
         except Unavailable:
             await asyncio.sleep(RETRY_S)
