@@ -41,7 +41,8 @@ class Part(Enum):
 
     def owns_data(self, settings: Settings) -> bool:
         """Whether it, or a part that it starts, opens the data folder."""
-        return self is Part.index or (self is Part.gateway and "index" in settings.served and not settings.index_url)
+        beside = "index" in settings.served and not settings.index_url
+        return self is Part.index or (self is Part.gateway and beside)
 
     def _model(self, settings: Settings) -> str | None:
         match self:
