@@ -21,7 +21,7 @@ def load(variable: str, target: str) -> Callable[..., Any]:
         found = getattr(importlib.import_module(module), name)
     except (Exception, SystemExit) as exc:  # whatever a module of yours raises while it is imported
         raise SetupError(
-            f"{variable}={target!r} cannot be loaded: {exc}",
+            f"{variable}={target!r} cannot be loaded: {exc}.",
             hint="Write it as module:function, and make the module importable (PYTHONPATH).",
         ) from exc
     if not callable(found):

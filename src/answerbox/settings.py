@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
 
@@ -96,7 +95,6 @@ class Settings(BaseSettings):
     )
     pipelines: frozenset[Literal["llm", "rag", "agent", "custom"]] = Field(
         frozenset({"llm", "rag", "agent", "custom"}),
-        min_length=1,
         description='Which are served, as JSON. What none of them needs is not started: with `["custom"]` neither '
         "the models nor the documents.",
     )
@@ -313,7 +311,7 @@ class Settings(BaseSettings):
     def keys_path(self) -> Path:
         return self.keys_file or self.data_dir / "keys.json"
 
-    @cached_property
+    @property
     def served(self) -> frozenset[str]:
         """The pipelines that are served, and the `PARTS` that these need."""
         pipelines = self.pipelines if self.custom_pipeline else self.pipelines - {"custom"}
@@ -347,8 +345,8 @@ class Settings(BaseSettings):
             raise ValueError("ANSWERBOX_REQUEST_TIMEOUT_S is above ANSWERBOX_MAX_REQUEST_TIMEOUT_S")
         if self.embedder_timeout_s >= self.index_timeout_s:
             raise ValueError("ANSWERBOX_EMBEDDER_TIMEOUT_S must be below ANSWERBOX_INDEX_TIMEOUT_S")
-        if self.pipelines == {"custom"} and not self.custom_pipeline:
-            raise ValueError('ANSWERBOX_PIPELINES=["custom"] without ANSWERBOX_CUSTOM_PIPELINE')
+        if not self.served:
+            raise ValueError("ANSWERBOX_PIPELINES names none that is there; `custom` needs ANSWERBOX_CUSTOM_PIPELINE")
         self._check_mcp()
         return self
 

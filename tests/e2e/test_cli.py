@@ -263,9 +263,17 @@ def test_in_a_container_a_dead_worker_ends_the_command(tmp_path: Path) -> None:
     assert log.read_text().splitlines()[-1].startswith("answerbox: A part of the service has died")
 
 
-def test_a_service_that_cannot_start_ends_with_a_clear_line(tmp_path: Path) -> None:
-    with serve(tmp_path, ANSWERBOX_LLM_PIPELINE="no_such_module:run_model") as (process, log):
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"ANSWERBOX_LLM_PIPELINE": "no_such_module:run_model"},
+        {"ANSWERBOX_CUSTOM_PIPELINE": "no_such_module:run_model", "ANSWERBOX_PIPELINES": '["custom"]'},
+    ],
+    ids=["llm", "custom-alone"],
+)
+def test_a_service_that_cannot_start_ends_with_a_clear_line(settings: dict[str, str], tmp_path: Path) -> None:
+    with serve(tmp_path, **settings) as (process, log):
         assert process.wait(READY_S) == 1
         assert marked(tmp_path) == []
-    assert "no_such_module" in log.read_text()
+    assert "no_such_module:run_model' cannot be loaded: No module named 'no_such_module'" in log.read_text()
     assert log.read_text().splitlines()[-1].startswith("answerbox: A part of the service cannot start")

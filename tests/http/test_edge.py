@@ -57,6 +57,19 @@ async def test_a_body_over_the_limit_is_refused(declared: bool, size: int, statu
         assert call.problem()["code"] == "payload_too_large"
 
 
+@pytest.mark.parametrize("path", ["/rag_query", "/search", "/documents", "/documents/x", "/v1/embeddings", "/mcp"])
+async def test_what_the_service_was_not_made_for_is_refused_before_the_body_is_read(path: str) -> None:
+    inner = Inner()
+    settings = Settings(pipelines=frozenset({"custom"}), custom_pipeline="my:run_model", data_dir=NO_FOLDER)
+    call = Call("GET" if path == "/documents/x" else "POST", path, body=b"{")
+    await call.run(Edge(inner, settings))
+    assert (call.status, inner.bodies) == (404, [])
+    assert b'"code":"not_served"' in call.body.replace(b'": "', b'":"')
+    call = Call("POST", "/custom_query", body=b"{}")
+    await call.run(Edge(inner, settings))
+    assert (call.status, inner.bodies) == (200, [b"{}"])
+
+
 FORM = {"content-type": "multipart/form-data; boundary=x"}
 
 

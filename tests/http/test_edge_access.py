@@ -64,7 +64,7 @@ async def test_every_route_with_a_scope_is_closed_without_a_key_and_opened_by_th
     right = key(folder, route.scope)
     wrong = key(folder, "metrics" if route.scope != "metrics" else "query", name="bob")
     inner = Inner()
-    app = edge(inner, folder, open_routes=frozenset())
+    app = edge(inner, folder, open_routes=frozenset(), custom_pipeline="mine:run_model")
     closed = await ask(app, route.method, place(route))
     assert closed.status == 401
     assert told(closed)[0] == ("invalid_api_key" if openai_problems.is_openai(route.template) else "unauthorized")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any
 
@@ -11,8 +12,14 @@ from pydantic import BaseModel, ValidationError
 from answerbox.contracts import (
     MAX_CONTEXT_CHARS,
     MAX_QUESTION_CHARS,
+    CustomMeta,
+    CustomRequest,
+    CustomResponse,
     DocumentsRequest,
+    DoneEvent,
+    LlmMeta,
     LlmRequest,
+    LlmResponse,
     Options,
     RagRequest,
     SearchRequest,
@@ -213,3 +220,39 @@ def test_a_document_out_of_bounds_is_refused_with_its_place(document: dict[str, 
 def test_a_metadata_number_that_no_database_holds_is_refused(number: int) -> None:
     error = refused(DocumentsRequest, {"documents": [{"text": "a", "metadata": {"n": number}}]})
     assert all(name.startswith("documents.0.metadata") for name in fields(error))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"user_id": "bob"}, "user_id"),
+        ({"parameters": {}}, "parameters"),
+        ({"a b": 1}, "pattern"),
+        ({f"k{number}": 1 for number in range(33)}, "at most 32 keys"),
+        ({"big": 2**63}, "64 bits"),
+        ({"long": "x" * 64_001}, "characters"),
+        (functools.reduce(lambda inner, _: {"in": [inner]}, range(9), {}), "levels"),
+    ],
+    ids=["shadows", "shadows-itself", "name", "many", "big", "long", "deep"],
+)
+def test_parameters_have_bounds_and_no_name_of_another_field(parameters: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        validated(CustomRequest, {"question": "Who?", "parameters": parameters})
+    assert words in str(caught.value)
+    assert all(fault["field"].startswith("parameters") for fault in caught.value.errors)
+
+
+def test_parameters_are_any_json_within_the_bounds() -> None:
+    parameters = {"city": "Köln", "list": [1, 2.5, None, True, {"deep": [[[[]]]]}], "of_two-parts.1": {}}
+    assert validated(CustomRequest, {"question": "Who?", "parameters": parameters}).parameters == parameters
+
+
+def test_a_done_event_keeps_the_class_of_its_response() -> None:
+    meta = {"request_id": "r", "model": "m", "finish_reason": "custom", "latency_ms": 1.0}
+    for response in (
+        CustomResponse(answer="a", meta=CustomMeta(**meta)),
+        LlmResponse(answer="a", meta=LlmMeta(**meta, pipeline="llm")),
+    ):
+        again = DoneEvent.model_validate_json(DoneEvent(response=response).model_dump_json())
+        assert again.response == response
+        assert type(again.response) is type(response)

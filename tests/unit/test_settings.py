@@ -72,6 +72,35 @@ def test_models_of_parts_that_run_elsewhere_are_not_needed_here() -> None:
     assert Settings(generator_model="fake", embedder_model="fake").models_here == {}
 
 
+PARTS = {"generator", "embedder", "index"}
+
+
+@pytest.mark.parametrize(
+    ("given", "served"),
+    [
+        ({}, {"llm", "rag", "agent", *PARTS}),
+        ({"custom_pipeline": "my:f", "reranker_model": "c"}, {"llm", "rag", "agent", "custom", *PARTS, "reranker"}),
+        ({"pipelines": {"custom"}, "custom_pipeline": "my:f", "reranker_model": "c"}, {"custom"}),
+        ({"pipelines": {"llm"}}, {"llm", "generator"}),
+        ({"pipelines": {"llm"}, "llm_pipeline": "my:f"}, {"llm"}),
+        ({"pipelines": {"rag", "custom"}}, {"rag", *PARTS}),
+        ({"pipelines": {"llm", "rag"}, "llm_pipeline": "my:f", "rag_pipeline": "my:f"}, {"llm", "rag"}),
+        ({"llm_pipeline": "my:f", "rag_pipeline": "my:f"}, {"llm", "rag", "agent", *PARTS}),
+    ],
+)
+def test_what_no_pipeline_needs_is_not_there(given: dict[str, Any], served: set[str]) -> None:
+    settings = Settings(**given)
+    assert settings.served == served
+    assert set(settings.models_here) == served & {"generator", "embedder", "reranker"}
+
+
+@pytest.mark.parametrize("names", [[], ["custom"]])
+def test_without_any_pipeline_there_is_no_service(names: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANSWERBOX_PIPELINES", json.dumps(names))
+    with pytest.raises(SetupError, match="ANSWERBOX_PIPELINES"):
+        load_settings()
+
+
 DESK = {"desk": "https://desk.example/mcp"}
 
 

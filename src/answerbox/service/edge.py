@@ -74,6 +74,7 @@ class Edge:
         """Raises: SetupError (see `Gate`)."""
         self._app = app
         self._settings = settings
+        self._served = settings.served
         self._gate = Gate(settings)
         self._observers = Observers(settings)
         self._closing = asyncio.Event()
@@ -135,7 +136,7 @@ class Edge:
         self, scope: Scope, receive: Receive, reply: Reply, this: Exchange, route: Route, headers: Headers
     ) -> None:
         this.caller = self._gate.caller(route, headers)
-        if route.needs and route.needs not in self._settings.served:
+        if route.needs and route.needs not in self._served:
             raise NotServed(f"This service does not serve {route.template}.", hint=NOT_SERVED)
         this.timeout_s = self._timeout(headers)
         with self._gate.place(this.caller, route), ExitStack() as held:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
@@ -153,7 +154,8 @@ class Answerbox:
                 await pipeline.loaded()
         except SetupError as exc:
             log.critical("%s", exc, exc_info=exc.__cause__)
-            raise SystemExit(1) from None
+            logging.shutdown()
+            os._exit(1)  # a good end would answer requests meanwhile, without a service, and bury the reason
         if self.prompts:
             await self.prompts.refresh()
         await warm_up(self.generator_port, self.embedder_port, self.health)

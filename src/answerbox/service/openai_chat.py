@@ -80,7 +80,7 @@ def request_of(body: ChatBody, talk: Talk, contract: type[QuestionRequest]) -> Q
     """Raises: InvalidRequest."""
     data: dict[str, Any] = {"question": talk.question}
     if issubclass(contract, LlmRequest):
-        data["options"] = _options(body)
+        data["options"] = options_of(body)
     data |= {"user_id": body.user, "session_id": body.session_id}
     extra = body.model_extra or {}
     data |= {name: extra[name] for name in OURS if name in contract.model_fields and name in extra}
@@ -106,7 +106,8 @@ def _refuse_tools(body: ChatBody, talk: Talk) -> None:
         raise invalid_request([_fault(len(body.messages) - 1, "role", NO_QUESTION)])
 
 
-def _options(body: ChatBody) -> dict[str, Any]:
+def options_of(body: ChatBody) -> dict[str, Any]:
+    """Those that are given. Raises: InvalidRequest."""
     if body.max_tokens and body.max_completion_tokens:
         message = "`max_tokens` is another name for it: give one of them"
         raise invalid_request([{"field": "max_completion_tokens", "message": message}])

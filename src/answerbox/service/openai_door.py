@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from answerbox.contracts import LlmRequest
 from answerbox.pipelines.chat import ChatRequest
 from answerbox.pipelines.llm import LlmPipeline
 from answerbox.pipelines.rag import RagPipeline
@@ -17,7 +18,7 @@ from answerbox.service import exchange, openai_models, openai_unsupported
 from answerbox.service.exchange import within_deadline
 from answerbox.service.friendly import friendly
 from answerbox.service.openai_answers import Answers, Checked
-from answerbox.service.openai_chat import OURS, Talk, request_of, talk_of
+from answerbox.service.openai_chat import OURS, Talk, options_of, request_of, talk_of
 from answerbox.service.openai_contract import ChatBody, EmbeddingsBody
 from answerbox.service.openai_embeddings import embeddings
 from answerbox.service.openai_models import Served
@@ -46,6 +47,8 @@ async def complete_chat(request: Request) -> Response:
     this.trace.tags.append(TAG)
     ignored = openai_unsupported.ignored(body, openai_unsupported.CHAT)
     ignored = [name for name in ignored if not (name in OURS and name in served.contract.model_fields)]
+    if not issubclass(served.contract, LlmRequest):
+        ignored = sorted([*ignored, *options_of(body)])
     service, pipeline = _service(), _service().pipeline(served.pipeline)
     talk = await _heard(talk_of(body.messages), pipeline)
     asked = request_of(body, talk, ChatRequest if isinstance(pipeline, LlmPipeline) else served.contract)

@@ -52,7 +52,7 @@ def test_another_pipeline_begins_a_new_conversation(script: Script) -> None:
     assert [line for line in found.stderr.splitlines() if "rag" in line] == [
         "rag answers.",
         "rag answers.",
-        "There is no pipeline 'oracle'; there are llm, rag, agent.",
+        "There is no pipeline 'oracle'; there are llm, rag, agent, custom.",
     ]
 
 

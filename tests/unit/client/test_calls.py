@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from answerbox.client import Client, File, fields
 from answerbox.contracts import (
     AgentRequest,
+    CustomRequest,
     DocumentIn,
     FeedbackRequest,
     Job,
@@ -91,6 +92,7 @@ def test_what_breaks_the_contract_is_not_sent(
         (fields.LlmFields, LlmRequest, True),
         (fields.RagFields, RagRequest, True),
         (fields.AgentFields, AgentRequest, True),
+        (fields.CustomFields, CustomRequest, True),
         (fields.SearchFields, SearchRequest, True),
         (fields.FeedbackFields, FeedbackRequest, False),
     ],

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from answerbox.contracts import LlmRequest, LlmResponse, RagRequest, RagResponse
-from answerbox.errors import AnswerboxError, Conflict, DeadlineExceeded, InternalError, SetupError
+from answerbox.errors import Conflict, DeadlineExceeded, InternalError, SetupError
 from answerbox.pipelines.base import answer
 from answerbox.pipelines.context import RequestContext
-from answerbox.pipelines.custom import CustomPipeline, RunModel, load
+from answerbox.pipelines.custom import CustomPipeline, Name, load
+from answerbox.pipelines.own_code import OwnCode, RunModel
 
 REQUEST = LlmRequest(question="Who?", user_id="ada")
 
@@ -23,12 +24,14 @@ def context(timeout_s: float = 30.0) -> RequestContext:
     return RequestContext("request-1", timeout_s)
 
 
-def custom(function: RunModel) -> CustomPipeline:
-    return CustomPipeline(function, "llm", "mine:run_model")
+async def custom(function: RunModel, name: Name = "llm") -> CustomPipeline:
+    pipeline = CustomPipeline(OwnCode(lambda: function), name, "mine:run_model")
+    await pipeline.loaded()
+    return pipeline
 
 
 async def respond(function: RunModel, request: LlmRequest = REQUEST) -> LlmResponse:
-    response = await answer(custom(function), request, context())
+    response = await answer(await custom(function), request, context())
     assert isinstance(response, LlmResponse)
     return response
 
@@ -71,7 +74,7 @@ async def test_the_function_sees_what_the_caller_sent_and_no_nulls() -> None:
 
 
 async def test_a_rag_pipeline_of_your_own_answers_in_the_shape_of_rag() -> None:
-    pipeline = CustomPipeline(lambda request: {"answer": request["question"]}, "rag", "mine")
+    pipeline = await custom(lambda request: {"answer": request["question"]}, "rag")
     response = await answer(pipeline, RagRequest(question="Who?"), context())
     assert isinstance(response, RagResponse)
     assert (response.meta.pipeline, response.meta.sources, response.meta.grounding) == ("rag", [], None)
@@ -114,7 +117,7 @@ async def test_a_blocking_function_gets_one_call_at_a_time() -> None:
         lock.release()
         return {"answer": "ok"}
 
-    pipeline = custom(run_model)
+    pipeline = await custom(run_model)
     await asyncio.gather(*(answer(pipeline, REQUEST, context()) for _ in range(5)))
     assert crowded == [False] * 5
 
@@ -130,7 +133,7 @@ async def test_a_call_that_runs_past_its_deadline_keeps_the_next_one_waiting() -
         running -= 1
         return {"answer": "ok"}
 
-    pipeline = custom(run_model)
+    pipeline = await custom(run_model)
     try:
         for _ in range(2):
             with pytest.raises(DeadlineExceeded):
@@ -140,12 +143,13 @@ async def test_a_call_that_runs_past_its_deadline_keeps_the_next_one_waiting() -
         release.set()
 
 
-def test_a_function_is_loaded_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_function_is_loaded_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "notebook_model.py").write_text("def run_model(request):\n    return {'answer': 'hi'}\n")
     monkeypatch.syspath_prepend(tmp_path)
     try:
         pipeline = load("llm", "notebook_model:run_model")
-        response = asyncio.run(answer(pipeline, REQUEST, context()))
+        await pipeline.loaded()
+        response = await answer(pipeline, REQUEST, context())
     finally:
         sys.modules.pop("notebook_model", None)
     assert (response.answer, response.meta.model) == ("hi", "notebook_model:run_model")
@@ -163,13 +167,14 @@ def test_a_function_is_loaded_by_its_name(tmp_path: Path, monkeypatch: pytest.Mo
         "json:",
     ],
 )
-def test_a_target_that_is_no_function_is_told_by_its_setting(target: str) -> None:
+async def test_a_target_that_is_no_function_is_told_by_its_setting(target: str) -> None:
     with pytest.raises(SetupError, match="ANSWERBOX_RAG_PIPELINE"):
-        load("rag", target)
+        await load("rag", target).loaded()
 
 
-def test_a_module_that_fails_to_load_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "broken_model.py").write_text("raise RuntimeError('no licence file')\n")
+@pytest.mark.parametrize("fault", ["raise RuntimeError('no licence file')", "raise SystemExit(2)", "import no_such"])
+async def test_a_module_that_fails_to_load_is_told(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken_model.py").write_text(fault)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(AnswerboxError, match="ANSWERBOX_LLM_PIPELINE"):
-        load("llm", "broken_model:run_model")
+    with pytest.raises(SetupError, match="ANSWERBOX_CUSTOM_PIPELINE"):
+        await load("custom", "broken_model:run_model").loaded()

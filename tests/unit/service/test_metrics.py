@@ -185,7 +185,7 @@ def _strange_labels() -> dict[str, set[str]]:
     allowed = {
         "route": {route.name or "root" for route in ROUTES} | {"unknown"},
         "method": {"GET", "POST", "DELETE", "other"},
-        "pipeline": {"llm", "rag", "agent", "search", "none"},
+        "pipeline": {"llm", "rag", "agent", "custom", "search", "none"},
         "status": {f"{digit}xx" for digit in range(1, 6)} | {"client_gone", "other"},
         "code": {*metrics.STATUS, "other"},
         "step": {*metrics.STEPS, *PHASES, "other"},

@@ -64,7 +64,7 @@ def test_an_unknown_path_is_not_found(path: str) -> None:
 
 def test_only_what_models_work_for_is_traced() -> None:
     traced = {route.template for route in ROUTES if route.is_traced}
-    queries = {f"/{name}_query{way}" for name in ("llm", "rag", "agent") for way in ("", "/stream")}
+    queries = {f"/{name}_query{way}" for name in ("llm", "rag", "agent", "custom") for way in ("", "/stream")}
     assert traced == {*queries, "/search", "/v1/chat/completions", "/v1/embeddings"}
 
 
