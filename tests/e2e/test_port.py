@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.live import BIN, Live, events, start, stop
+from tests.live import BIN, Live, Place, events, start, stop
 
 FOREIGN = Path(__file__).parents[2] / "examples" / "port"
 ANSWERBOX = [sys.executable, "-m", "answerbox.cli.main"]
@@ -55,8 +55,8 @@ CASES = (
 def test_a_notebook_is_served_by_one_command_without_any_model(case: Case, tmp_path: Path) -> None:
     package = tmp_path / "package"
     (tmp_path / "home" / "models").mkdir(parents=True)  # there is none of Answerbox's own
-    command = [*ANSWERBOX, "port", str(FOREIGN / f"{case.name}.ipynb"), "--out", str(package), "--serve"]
-    live = start(tmp_path, command=command)
+    command = (*ANSWERBOX, "port", str(FOREIGN / f"{case.name}.ipynb"), "--out", str(package), "--serve")
+    live = start(tmp_path, "", Place(command=command))
     try:
         _asks(live, case)
     finally:
@@ -78,7 +78,7 @@ def test_its_bento_serves_from_an_empty_folder_with_all_that_it_needs(
     tag = _built(package, tmp_path / "empty" / "home")
     package.rename(tmp_path / "gone")
     monkeypatch.delenv("PYTHONPATH", raising=False)
-    live = start(tmp_path / "empty", target=tag)
+    live = start(tmp_path / "empty", tag)
     try:
         _asks(live, case)
     finally:

@@ -10,11 +10,8 @@ import asyncio
 import logging
 import math
 import re
-import signal
-import threading
 import uuid
 from contextlib import ExitStack
-from types import FrameType
 from typing import Any
 
 from starlette.datastructures import Headers as StarletteHeaders
@@ -32,6 +29,7 @@ from answerbox.service.heads import bound_heads
 from answerbox.service.observers import Observers
 from answerbox.service.reply import Reply
 from answerbox.service.routes import Route, match
+from answerbox.service.stopping import when_told_to_stop
 from answerbox.service.timers import UntimedService
 from answerbox.settings import Settings, load_settings
 from answerbox.validation import invalid_request
@@ -119,18 +117,9 @@ class Edge:
             await problems.response(error, uuid.uuid4().hex, scope["path"])(scope, receive, send)
 
     def _close_in_time(self) -> None:
-        """After a SIGTERM the server takes no more requests and waits for those that run: not for ever."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        loop, before = asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM)
-
-        def stop(number: int, frame: FrameType | None) -> None:
-            loop.call_soon_threadsafe(loop.call_later, self._settings.shutdown_s, self._closing.set)
-            if callable(before):
-                before(number, frame)
-
-        if callable(before):  # a server that drains
-            signal.signal(signal.SIGTERM, stop)
+        """After a SIGTERM the server waits for requests that run: not for ever."""
+        loop = asyncio.get_running_loop()
+        when_told_to_stop(lambda: loop.call_later(self._settings.shutdown_s, self._closing.set))
 
     async def _let_in(
         self, scope: Scope, receive: Receive, reply: Reply, this: Exchange, route: Route, headers: Headers

@@ -22,6 +22,7 @@ from answerbox.service import metrics
 from answerbox.service.envelope import INNER, enveloped
 from answerbox.service.pinned import pinned
 from answerbox.service.reporting import REPORT_S, engine_figures, process_figures, report_every
+from answerbox.service.stopping import stands_alone, when_told_to_stop
 from answerbox.settings import FAKE, load_settings
 
 log = logging.getLogger(__name__)
@@ -121,12 +122,15 @@ class Generator:
         self._channels: dict[str, Outbox] = {}
         self._live: dict[str, asyncio.Task[None]] = {}
         self._cancelled: OrderedDict[str, None] = OrderedDict()
+        self._stopping = False
         self._reporting: asyncio.Task[None] | None = None
 
     @bentoml.on_startup
     async def start(self) -> None:
         engine = engine_figures(self._generator.status)
         self._reporting = report_every(REPORT_S, process_figures("Generator"), engine)
+        if stands_alone():
+            when_told_to_stop(self._take_no_more)
 
     @bentoml.on_shutdown
     async def stop(self) -> None:
@@ -142,6 +146,8 @@ class Generator:
     async def listen(self, channel_id: str) -> AsyncGenerator[str, None]:
         """Lines of ASCII JSON, each a list of `[call_id, item]`; items are `piece`s, then `finish` or `error`."""
         outbox = self._channels[channel_id] = Outbox()
+        if self._stopping:
+            outbox.end()
         try:
             while line := await outbox.line():
                 yield line
@@ -181,7 +187,7 @@ class Generator:
     @enveloped
     async def _submit(self, channel_id: str, call_id: str, request: GenerationRequest) -> None:
         outbox = self._channels.get(channel_id)
-        if outbox is None:
+        if outbox is None or self._stopping:
             raise GeneratorUnavailable("The channel is closed.")
         if self._cancelled.pop(call_id, "unknown") is None:
             return
@@ -216,8 +222,19 @@ class Generator:
             error = InternalError("The language model failed on this request.")
             outbox.add(call_id, {"error": error.to_wire()})
         finally:
-            outbox.calls.discard(call_id)
+            outbox.done(call_id)
             del self._live[call_id]
+
+    def _take_no_more(self) -> None:
+        """The gateways' channels would never end by themselves, and the server waits for them."""
+        self._stopping = True
+        for outbox in self._channels.values():
+            outbox.end_when_done()
+        asyncio.get_running_loop().call_later(settings.shutdown_s, self._end_channels)
+
+    def _end_channels(self) -> None:
+        for outbox in self._channels.values():
+            outbox.end()
 
 
 class Outbox:
@@ -228,7 +245,7 @@ class Outbox:
         self._items: list[tuple[str, dict[str, Any]]] = []
         self._filled = asyncio.Event()
         self._filled.set()  # the first line is empty: it says that the channel is open
-        self._ended = False
+        self._ended = self._last = False
 
     def add(self, call_id: str, item: dict[str, Any]) -> None:
         self._items.append((call_id, item))
@@ -237,6 +254,19 @@ class Outbox:
     def end(self) -> None:
         self._ended = True
         self._filled.set()
+
+    def end_when_done(self) -> None:
+        """With the last of the calls that there are."""
+        self._last = True
+        self._end_if_done()
+
+    def done(self, call_id: str) -> None:
+        self.calls.discard(call_id)
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        if self._last and not self.calls:
+            self.end()
 
     async def line(self) -> str | None:
         """All that is there, as soon as there is something; None at the end."""
