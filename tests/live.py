@@ -130,6 +130,7 @@ def start(folder: Path, target: str = WHOLE, place: Place = Place(), /, **settin
         **{variable(name.lower()): value for name, value in settings.items()},
         **({"PYTHONPATH": str(place.source)} if place.source else {}),
     }
+    command = place.command or (str(BIN / "bentoml"), "serve", target)
     with log.open("ab") as sink:
         process = subprocess.Popen(
             [*place.within, *command, "--host", place.host, "--port", port],
@@ -160,7 +161,7 @@ def serving(folder: Path, target: str = WHOLE, **settings: str) -> Iterator[Live
         with split(folder, **{"data_dir": str(folder / "data"), **settings}) as running:
             yield replace(running.parts["Answerbox-1"], folder=folder)
         return
-    live = start(folder, target, None, None, None, **settings)
+    live = start(folder, target, **settings)
     try:
         yield live
     finally:
