@@ -24,9 +24,9 @@ models: setup ## Put the embedded models into the model store
 serve: models ## Set everything up, then serve on HOST:PORT
 	@exec $(BIN)/answerbox serve --host $(HOST) --port $(PORT)
 
-test: setup-dev models ## Run all tests: those without a service two at a time, then those with one
+test: setup-dev models ## Run all tests, two files at a time: those without a service, then those with one
 	@$(BIN)/pytest -m "not e2e" --numprocesses 2 --dist loadfile
-	@$(BIN)/pytest -m e2e
+	@$(BIN)/pytest -m e2e --numprocesses 2 --dist loadfile
 
 test-page: setup-dev ## The page's tests in Chromium, which Debian's package manager installs where it is missing
 	@scripts/chromium

@@ -23,8 +23,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
-from tests.live import free_port, stop, wait_until
-from tests.split import Split, split
+from tests.live import Place, free_port, stop, wait_until
+from tests.split import Split, anywhere, split
 
 from answerbox import __version__
 from benchmarks.machine import description
@@ -96,12 +96,18 @@ class Load:
                 began, seen = time.perf_counter(), self.seen
                 try:
                     answer = client.post(path, json=BODY)
-                    right = answer.status_code != 200 or "green tea" in answer.json()["answer"].lower()
-                    outcome = str(answer.status_code) if right else "wrong answer"
+                    outcome = _told(answer)
                 except httpx.HTTPError as exc:
                     outcome = type(exc).__name__
                 seen.outcomes[outcome] += 1
                 seen.milliseconds.append((time.perf_counter() - began) * 1_000)
+
+
+def _told(answer: httpx.Response) -> str:
+    if answer.status_code == 200:
+        return "200" if "green tea" in answer.json()["answer"].lower() else "wrong answer"
+    is_problem = answer.headers["content-type"].startswith("application/problem+json")
+    return f"{answer.status_code} {answer.json()['code'] if is_problem else 'of the proxy'}"
 
 
 @contextmanager
@@ -153,7 +159,7 @@ def kill(parts: Split, *services: str) -> None:
 
 def upgrade(parts: Split) -> None:
     """From the code that they were started with to that of the working folder."""
-    parts.source = None
+    parts.places = anywhere
     restart(parts, "Embedder", "Generator", "Index", "Answerbox")
 
 
@@ -181,7 +187,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         source = source_of(revision, folder / "before")
-        with split(folder / "parts", 2, 2, source, **SETTINGS) as parts:
+        with split(folder / "parts", 2, 2, lambda _: Place(source=source), **SETTINGS) as parts:
             gateways = [parts.parts[name] for name in names(parts, ["Answerbox"])]
             assert gateways[0].index([TEA])["status"] == "succeeded"
             before = versions(parts)

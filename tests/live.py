@@ -96,15 +96,22 @@ class Live:
         return job
 
 
-def start(
-    folder: Path, target: str = WHOLE, port: str | None = None, source: Path | None = None, /, **settings: str
-) -> Live:
+@dataclass(frozen=True)
+class Place:
+    """Where a service runs: `within` begins its command, `source` is another `src` folder than the installed one."""
+
+    host: str = "127.0.0.1"
+    port: str | None = None
+    within: tuple[str, ...] = ()
+    source: Path | None = None
+
+
+def start(folder: Path, target: str = WHOLE, place: Place = Place(), /, **settings: str) -> Live:
     """Starts the service, in a process group of its own, and waits until it is ready.
 
-    `settings` are environment variables without their prefix, in any case: `generator_model="fake"`. `source` is
-    another `src` folder than the one that is installed.
+    `settings` are environment variables without their prefix, in any case: `generator_model="fake"`.
     """
-    port = port or str(free_port())
+    port = place.port or str(free_port())
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "serve.log"
     env = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
@@ -115,18 +122,18 @@ def start(
         "ANSWERBOX_DATA_DIR": str(folder / "data"),
         "ANSWERBOX_SEED_DOCS": "false",
         **{variable(name.lower()): value for name, value in settings.items()},
-        **({"PYTHONPATH": str(source)} if source else {}),
+        **({"PYTHONPATH": str(place.source)} if place.source else {}),
     }
     with log.open("ab") as sink:
         process = subprocess.Popen(
-            [str(BIN / "bentoml"), "serve", target, "--host", "127.0.0.1", "--port", port],
+            [*place.within, str(BIN / "bentoml"), "serve", target, "--host", place.host, "--port", port],
             env=env,
             cwd=folder,
             stdout=sink,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    live = Live(f"http://127.0.0.1:{port}", process, log, folder)
+    live = Live(f"http://{place.host}:{port}", process, log, folder)
     try:
         _wait_until_ready(live)
     except BaseException:

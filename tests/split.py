@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
 
-from tests.live import Live, start, stop
+from tests.live import Live, Place, start, stop
 
 MODULE = "answerbox.service"
 GATEWAY = "Answerbox"
@@ -22,14 +22,21 @@ TWINNED = ("Embedder", "Generator")
 """Parts of which there may be several; `Index` is one, and gateways are counted apart."""
 
 
+Places = Callable[[str], Place]
+
+
+def anywhere(_: str) -> Place:
+    return Place()
+
+
 @dataclass
 class Split:
     """`parts` are by their names; the gateways are `Answerbox-1` and so on, and so are twins."""
 
     folder: Path
     settings: Mapping[str, str]
-    source: Path | None = None
-    """As in `start`; what is started from now on has it."""
+    places: Places
+    """Where the part of a name runs that is started from now on."""
     parts: dict[str, Live] = field(default_factory=dict)
 
     def start(self, name: str, port: str | None = None) -> Live:
@@ -37,8 +44,8 @@ class Split:
         service = _service(name)
         needs = NEEDS.get(service, tuple(NEEDS))
         urls = {f"{need.lower()}_url": ",".join(self._urls(need)) for need in needs}
-        target = f"{MODULE}:{service}"
-        self.parts[name] = start(self.folder / name, target, port, self.source, **self.settings, **urls)
+        place = replace(self.places(name), port=port)
+        self.parts[name] = start(self.folder / name, f"{MODULE}:{service}", place, **self.settings, **urls)
         return self.parts[name]
 
     def stop(self, name: str) -> None:
@@ -66,10 +73,10 @@ class Split:
 
 @contextmanager
 def split(
-    folder: Path, gateways: int = 1, twins: int = 1, source: Path | None = None, /, **settings: str
+    folder: Path, gateways: int = 1, twins: int = 1, places: Places = anywhere, /, **settings: str
 ) -> Iterator[Split]:
-    """Serves until the block ends. Settings and `source` as in `start`."""
-    running = Split(folder, settings, source)
+    """Serves until the block ends. Settings as in `start`."""
+    running = Split(folder, settings, places)
     with ExitStack() as stack:
         for name in _names(gateways, twins):
             running.start(name)

@@ -50,11 +50,6 @@ class Breaker:
         """Whether calls are refused, or would be but for the one that tries."""
         return self._in_a_row >= self._failures
 
-    @property
-    def rests(self) -> bool:
-        """Whether a call would be refused now."""
-        return self.is_open and (self._trying or self._clock() < self._rests_until)
-
     @contextmanager
     def around(self) -> Iterator[None]:
         """Around a call of the part. Raises: the last failure again, while the part rests."""
@@ -80,9 +75,9 @@ class Breaker:
                 self._trying = False
 
     def _refuse_while_resting(self) -> None:
-        if self.rests:
+        left = self._rests_until - self._clock()
+        if left > 0 or self._trying:
             assert self._last
-            left = self._rests_until - self._clock()
             again = {**self._last.to_wire(), "extra": {"retry_after_s": max(1, math.ceil(left))}}
             raise from_wire(again)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import Literal
@@ -29,7 +30,7 @@ def stuck() -> str:
 @tool(side_effects=True)
 def note(text: str) -> str:
     """Writes a note."""
-    with Path("notes.txt").open("a", encoding="utf-8") as file:
+    with (_folder() / "notes.txt").open("a", encoding="utf-8") as file:
         file.write(f"{text}\n")
     return "written"
 
@@ -37,5 +38,10 @@ def note(text: str) -> str:
 @tool(side_effects=True)
 def wipe() -> str:
     """Deletes everything."""
-    Path("wiped.txt").touch()
+    (_folder() / "wiped.txt").touch()
     return "wiped"
+
+
+def _folder() -> Path:
+    """Of the service, wherever this part of it runs."""
+    return Path(os.environ["ANSWERBOX_DATA_DIR"]).parent

@@ -23,7 +23,7 @@ LONG = {"question": WORDS, "options": {"max_tokens": 1_000}}
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Split]:
     fake = {"generator_model": "fake", "embedder_model": "fake", "fake_token_delay_s": "0.02"}
-    with split(tmp_path_factory.mktemp("twins"), 1, 2, None, index_patience_s="30", **fake) as running:
+    with split(tmp_path_factory.mktemp("twins"), 1, 2, index_patience_s="30", **fake) as running:
         assert _gateway(running).index([TEA])["status"] == "succeeded"
         yield running
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
+from contextvars import Context
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
-from answerbox.breaker import Breaker
-from answerbox.errors import BadUpstream, Unavailable
+from answerbox.errors import AnswerboxError, BadUpstream, NotReady, Overloaded, Unavailable
 from answerbox.ports import (
     Embedder,
     EmbedderInfo,
@@ -23,6 +24,10 @@ from answerbox.ports import (
     Vectors,
 )
 
+log = logging.getLogger(__name__)
+
+REST_S = 1.0
+"""Between two looks at a service that is lost."""
 PROBE_S = 2.0
 """Less than a probe of all of them may take (`service/health.py`), so that one that hangs does not hide the others."""
 
@@ -46,42 +51,69 @@ PortT = TypeVar("PortT", bound=Probed)
 @dataclass
 class _Twin(Generic[PortT]):
     port: PortT
-    breaker: Breaker
     busy: int = 0
     turn: int = 0
-
-    @contextmanager
-    def at_work(self) -> Iterator[PortT]:
-        """Raises: the last failure again, while it rests."""
-        self.busy += 1
-        try:
-            with self.breaker.around():
-                yield self.port
-        finally:
-            self.busy -= 1
+    lost: bool = False
 
 
 class _Twins(Generic[PortT]):
-    def __init__(self, ports: Sequence[PortT], clock: Callable[[], float]) -> None:
-        self._all = [_Twin(port, Breaker(failures=1, clock=clock)) for port in ports]
+    def __init__(self, ports: Sequence[PortT], rest_s: float) -> None:
+        self._all = [_Twin(port) for port in ports]
+        self._rest_s = rest_s
         self._turns = 0
+        self._watching: set[asyncio.Task[None]] = set()
 
     def in_turn(self) -> Iterator[_Twin[PortT]]:
-        """Each once, the best first: one that does not rest, has least to do, and was not asked for longest."""
+        """Each once, the best first: one that is not lost, has least to do, and was not asked for longest."""
         left = list(self._all)
         while left:
-            best = min(left, key=lambda twin: (twin.breaker.rests, twin.busy, twin.turn))
+            best = min(left, key=lambda twin: (twin.lost, twin.busy, twin.turn))
             left.remove(best)
             self._turns += 1
             best.turn = self._turns
             yield best
+
+    @contextmanager
+    def work_of(self, twin: _Twin[PortT]) -> Iterator[PortT]:
+        """Notes in the block what it has to do, and whether it is lost."""
+        twin.busy += 1
+        try:
+            yield twin.port
+        except (NotReady, Overloaded):
+            raise
+        except Unavailable as exc:
+            self._lose(twin, exc)
+            raise
+        finally:
+            twin.busy -= 1
+
+    def _lose(self, twin: _Twin[PortT], failure: Unavailable) -> None:
+        """From now on it is asked only where no other one answers, until it can be probed again."""
+        if not twin.lost:
+            log.warning("one of %d is lost: %s", len(self._all), failure.code)
+            twin.lost = True
+            watching = asyncio.create_task(self._watch(twin), context=Context())
+            self._watching.add(watching)
+            watching.add_done_callback(self._watching.discard)
+
+    async def _watch(self, twin: _Twin[PortT]) -> None:
+        while twin.lost:
+            await asyncio.sleep(self._rest_s)
+            with suppress(AnswerboxError, TimeoutError):
+                await _in_time(twin.port.probe())
+                twin.lost = False
+        log.warning("one of %d works again", len(self._all))
+
+    def close(self) -> None:
+        for watching in self._watching:
+            watching.cancel()
 
     async def first(self, ask: Callable[[PortT], Awaitable[T]]) -> T:
         """The answer of the first one that gives one. Raises: the last failure."""
         failure: Unavailable | None = None
         for twin in self.in_turn():
             try:
-                with twin.at_work() as port:
+                with self.work_of(twin) as port:
                     return await ask(port)
             except Unavailable as exc:
                 failure = exc
@@ -108,10 +140,15 @@ class TwinGenerators:
     fails.
     """
 
-    def __init__(self, generators: Sequence[GeneratorTwin], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        generators: Sequence[GeneratorTwin],
+        rest_s: float = REST_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._generators = generators
         self._clock = clock
-        self._twins = _Twins(generators, clock)
+        self._twins = _Twins(generators, rest_s)
 
     async def info(self) -> GeneratorInfo:
         return await self._twins.first(lambda generator: generator.info())
@@ -124,7 +161,7 @@ class TwinGenerators:
         failure: Unavailable | None = None
         for twin in self._twins.in_turn():
             try:
-                with twin.at_work() as generator:
+                with self._twins.work_of(twin) as generator:
                     async with aclosing(generator.generate(_with_less_time(request, self._clock() - began))) as items:
                         async for item in _beyond(said, items):
                             said += item.text if isinstance(item, Piece) else ""
@@ -139,13 +176,14 @@ class TwinGenerators:
         return any(await self._twins.each(lambda generator: generator.cancel(request_id)))
 
     async def close(self) -> None:
+        self._twins.close()
         for generator in self._generators:
             await generator.close()
 
 
 class TwinEmbedders:
-    def __init__(self, embedders: Sequence[EmbedderTwin], clock: Callable[[], float] = time.monotonic) -> None:
-        self._twins = _Twins(embedders, clock)
+    def __init__(self, embedders: Sequence[EmbedderTwin], rest_s: float = REST_S) -> None:
+        self._twins = _Twins(embedders, rest_s)
 
     async def info(self) -> EmbedderInfo:
         return await self._twins.first(lambda embedder: embedder.info())

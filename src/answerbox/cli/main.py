@@ -17,6 +17,7 @@ from rich.console import Console
 from answerbox import __version__
 from answerbox.cli import keys, models
 from answerbox.cli.ingest import ingest as ingest_paths
+from answerbox.cli.parts import Part
 from answerbox.cli.reindex import reindex as run_reindex
 from answerbox.client import Client
 from answerbox.contracts import PipelineName
@@ -50,15 +51,19 @@ LOCAL = "http://127.0.0.1:3000"
 def serve(
     host: Annotated[str, typer.Option(envvar="HOST")] = "127.0.0.1",
     port: Annotated[int, typer.Option(envvar="PORT", min=1, max=65535)] = 3000,
+    part: Annotated[
+        Part, typer.Option(help="One part as a service of its own; the gateway starts those that have no address.")
+    ] = Part.gateway,
     target: Annotated[
-        str, typer.Option(help="What `bentoml serve` runs: an import path or the tag of a Bento.")
-    ] = "answerbox.service:Answerbox",
+        str | None,
+        typer.Option(help="What `bentoml serve` runs: an import path or the tag of a Bento. None: the part."),
+    ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Let others on the network in without API keys.")] = False,
 ) -> None:
     """Check the machine, run `bentoml serve`, and say when it is ready."""
     from answerbox.cli.serve import run
 
-    raise typer.Exit(run(host, port, target, open_))
+    raise typer.Exit(run(host, port, part, target or part.target, open_))
 
 
 @app.command()

@@ -23,6 +23,7 @@ import typer
 from answerbox import keys
 from answerbox.adapters import model_store
 from answerbox.adapters.data_folder import DataFolder
+from answerbox.cli.parts import Part
 from answerbox.errors import SetupError
 from answerbox.settings import Settings, load_settings
 
@@ -36,31 +37,35 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 EXAMPLE = """  curl -s {url}/llm_query -H 'Content-Type: application/json' -d '{{"question": "What is HTTP?"}}'"""
 
 
-def run(host: str, port: int, target: str, open_: bool) -> NoReturn:
+def run(host: str, port: int, part: Part, target: str, open_: bool) -> NoReturn:
     """Serves until a signal ends the process, with exit code 0. No process that it started is left behind.
 
-    Raises SetupError: what `check` finds, or the service ended by itself.
+    `target` is what `bentoml serve` runs as that part. Raises SetupError: what `check` finds, or the service ended by
+    itself.
     """
     settings = load_settings()
-    check(settings, host, port)
-    _check_keys(settings, host, open_)
+    check(settings, part, host, port)
+    if part is Part.gateway:
+        _check_keys(settings, host, open_)
     url = _url(host, port)
-    typer.echo("Answerbox is starting: the models are being loaded ...")
+    typer.echo(f"{part.service} is starting: the models are being loaded ...")
     with _bentoml(target, host, port, settings.shutdown_s + STOP_SPARE_S) as child:
-        _wait_until_ready(child, url)
-        typer.echo(f"Answerbox is ready: {url}\n{EXAMPLE.format(url=url)}")
+        _wait_until_ready(child, part, url)
+        typer.echo(f"{part.service} is ready: {url}")
+        if part is Part.gateway:
+            typer.echo(EXAMPLE.format(url=url))
         raise _watched(child)
 
 
-def check(settings: Settings, host: str, port: int) -> None:
-    """Raises SetupError: a busy port, a missing model, a data folder in use."""
+def check(settings: Settings, part: Part, host: str, port: int) -> None:
+    """Raises SetupError: a busy port, a missing model, a data folder in use; only what that part needs."""
     _check_port(host, port)
     try:
-        for tag in settings.models_here.values():
+        for tag in part.models(settings):
             model_store.find(tag)
     except OSError as exc:
         raise SetupError(f"The model store cannot be used: {exc}.", hint="BENTOML_HOME says where it is.") from exc
-    if not settings.index_url:
+    if part.owns_data(settings):
         DataFolder(settings.data_dir).release()
 
 
@@ -147,19 +152,20 @@ def _children(pid: int) -> set[int]:
         return set()
 
 
-def _wait_until_ready(child: subprocess.Popen[bytes], url: str) -> None:
+def _wait_until_ready(child: subprocess.Popen[bytes], part: Part, url: str) -> None:
     """Until the models are loaded and Answerbox's own documents are indexed. Says what is still to come."""
+    missing_at = _missing_at if part is Part.gateway else _unready_at
     said, workers = list[str](), set[int]()
     while child.poll() is None:
         workers |= (alive := _children(child.pid))
         if len(workers - alive) >= DEATHS:
             raise SetupError("A part of the service cannot start; its reason stands above. Put that right.")
         with contextlib.suppress(httpx.HTTPError, ValueError, LookupError):
-            missing = _missing_at(url)
+            missing = missing_at(url)
             if not missing:
                 return
             if missing != said:
-                typer.echo(f"Answerbox is waiting for: {', '.join(missing)}")
+                typer.echo(f"{part.service} is waiting for: {', '.join(missing)}")
                 said = missing
         time.sleep(POLL_S)
     raise _ended(child)
@@ -186,8 +192,12 @@ def _missing_at(url: str) -> list[str]:
     answer = httpx.get(url + "/health", timeout=5, trust_env=False)
     if answer.status_code != HTTPStatus.UNAUTHORIZED:
         return _missing(answer.json())
-    ready = httpx.get(url + "/readyz", timeout=5, trust_env=False)
-    return [] if ready.is_success else ["its parts"]
+    return _unready_at(url)
+
+
+def _unready_at(url: str) -> list[str]:
+    """Of a gateway that asks for keys, and of a part, which has no /health."""
+    return [] if httpx.get(url + "/readyz", timeout=5, trust_env=False).is_success else ["its parts"]
 
 
 def _missing(health: dict[str, Any]) -> list[str]:

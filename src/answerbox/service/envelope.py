@@ -23,6 +23,8 @@ INNER: dict[str, Any] = {
     "workers": 1,
     "runner_connection": {"max_requests": 10**9, "max_age": 1e9},
     "traffic": {"timeout": 600},
+    # `Index` without `Embedder` is ready: it searches words.
+    "runner_probe": {"enabled": False, "timeout": 1, "period": 10},
     "logging": {"access": {"enabled": False}},
 }
 
