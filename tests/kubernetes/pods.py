@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from answerbox import __version__
+from answerbox.cli.parts import Part
 from answerbox.cli.serve import STOP_SPARE_S
 from answerbox.settings import Settings
 from tests.kubernetes.cluster import OWNS, Cluster, Workload
 
-PARTS = ("gateway", "index", "embedder", "generator", "reranker")
+PARTS = frozenset(part.name for part in Part)
 PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 KILOBYTE = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
