@@ -130,7 +130,6 @@ def start(folder: Path, target: str = WHOLE, place: Place = Place(), /, **settin
         **{variable(name.lower()): value for name, value in settings.items()},
         **({"PYTHONPATH": str(place.source)} if place.source else {}),
     }
-    command = place.command or (str(BIN / "bentoml"), "serve", target)
     with log.open("ab") as sink:
         process = subprocess.Popen(
             [*place.within, *command, "--host", place.host, "--port", port],
