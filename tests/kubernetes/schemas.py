@@ -27,6 +27,7 @@ TEXT: Document = {"type": "string", "minLength": 1}
 COUNT: Document = {"type": "integer", "minimum": 1}
 SERVICE_MONITOR = _object(
     {
+        "jobLabel": {"const": "app.kubernetes.io/name"},
         "selector": _object({"matchLabels": {"type": "object", "additionalProperties": TEXT}}),
         "endpoints": {
             "type": "array",
