@@ -19,7 +19,7 @@ from benchmarks.image_page import HEADING, Started, section
 from benchmarks.processes import ROOT, stop_on_sigterm
 from benchmarks.soak_watch import watch
 
-READY_S = 300.0
+READY_S = 600.0
 BACKEND = os.environ.get("BACKEND") or "docker"
 TAG = os.environ.get("TAG") or f"answerbox:{__version__}"
 PAGE = ROOT / "docs" / "image.md"

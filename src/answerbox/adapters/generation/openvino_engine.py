@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from answerbox.adapters.generation.engine import Ended, EngineInfo, Made, OutOfMemory, Row
+from answerbox.adapters.generation.writable import writable
 from answerbox.adapters.silent_openvino import genai, openvino
 from answerbox.errors import SetupError
 
@@ -53,7 +54,8 @@ class OpenVinoEngine:
         scheduler.dynamic_split_fuse = True
         scheduler.enable_prefix_caching = False
         try:
-            self._pipeline = genai.ContinuousBatchingPipeline(str(weights), scheduler, "CPU", PROPERTIES)
+            with writable(weights) as file:
+                self._pipeline = genai.ContinuousBatchingPipeline(str(file), scheduler, "CPU", PROPERTIES)
         except RuntimeError as exc:
             raise SetupError(f"OpenVINO cannot read {weights.name}: {exc}") from exc
         self._handles: dict[int, Any] = {}
