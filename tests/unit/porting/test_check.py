@@ -175,10 +175,11 @@ def test_a_module_beside_the_notebook_is_taken_along_and_looked_at(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "path", ["/Users/ada/x.csv", "/home/ada/x.csv", "C:\\\\data\\\\x.csv", "~/x.csv", "/content/x"]
+    "source",
+    ["p = '/Users/ada/x.csv'", "p = '/home/ada/x.csv'", "p = r'C:\\data\\x.csv'", "p = '~/x.csv'", "p = '/content/x'"],
 )
-def test_paths_of_the_authors_machine_are_errors(tmp_path: Path, path: str) -> None:
-    assert said(tmp_path, f'p = "{path}"', RUN_MODEL) == [("authors_path", "error", "cell 1, line 1")]
+def test_paths_of_the_authors_machine_are_errors(tmp_path: Path, source: str) -> None:
+    assert said(tmp_path, source, RUN_MODEL) == [("authors_path", "error", "cell 1, line 1")]
 
 
 def test_other_whole_paths_are_told(tmp_path: Path) -> None:
