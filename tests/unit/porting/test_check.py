@@ -197,6 +197,13 @@ def test_files_that_are_there_or_on_the_network_are_none(tmp_path: Path) -> None
     assert said(tmp_path, 'pd = None\nopen("there.txt")\npd.read_csv("https://example.org/x.csv")', RUN_MODEL) == []
 
 
+def test_the_mode_of_a_path_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "there.txt").write_text("x")
+    opened = 'Path("there.txt").open("r"); path = Path("there.txt"); path.open("rb")'
+    assert said(tmp_path, f"from pathlib import Path\n{opened}", RUN_MODEL) == []
+    assert said(tmp_path, 'Path = len\nPath("new.txt").open("w")', RUN_MODEL)[0][:2] == ("writes", "warning")
+
+
 def test_a_file_that_is_written_is_told(tmp_path: Path) -> None:
     assert said(tmp_path, 'open("log.txt", "a")', RUN_MODEL) == [("writes", "warning", "cell 1, line 1")]
 
