@@ -18,6 +18,7 @@ OPENS = re.compile(
     r"scandir|join|ZipFile|imread|loadtxt|genfromtxt|fromfile|memmap|InferenceSession|joblib\.load|Image\.open)$"
 )
 READS = re.compile(r"(^|\.)(open|read_(?:csv|json|parquet|excel|table|pickle|feather|text|bytes)|loadtxt|genfromtxt)$")
+MODE = re.compile(r"[rwaxbt+]{1,3}")
 PATHLIKE = re.compile(r"[^\n\t\0<>|*?\"]{1,200}")
 LARGE = 200 * 2**20
 
@@ -70,20 +71,13 @@ def _authors_own(spot: Spot) -> Iterator[Finding]:
 
 
 def _not_there(spot: Spot, folder: Path) -> Iterator[Finding]:
-    match spot.node:
-        case ast.Call(func=func, args=[ast.Constant(value=str(text)), *rest]) as call if READS.search(dotted(func)):
-            pass
-        case ast.Call(
-            func=ast.Attribute(attr=str(method), value=ast.Call(args=[ast.Constant(value=str(text))])) as func
-        ):
-            if dotted(func.value).rpartition(".")[2] != "Path" or method not in ("open", "read_text", "read_bytes"):
-                return
-            call, rest = spot.node, spot.node.args
-        case _:
-            return
+    opened = _opened(spot.node)
+    if opened is None:
+        return
+    text, modes = opened
     if "://" in text or AUTHORS.match(text) or ABSOLUTE.match(text):
         return
-    if _writes(call, rest):
+    if any(_writes(mode) for mode in modes):
         hint = "A package may stand where nothing can be written: use a folder that a setting names."
         yield warning("writes", f"The service writes {text!r} where it is started.", hint, *spot.where)
     elif not (folder / text).exists():
@@ -91,9 +85,25 @@ def _not_there(spot: Spot, folder: Path) -> Iterator[Finding]:
         yield error("no_file", f"The file {text!r} is not there.", hint, *spot.where)
 
 
-def _writes(call: ast.Call, rest: list[ast.expr]) -> bool:
-    modes = [*rest[:1], *(keyword.value for keyword in call.keywords if keyword.arg == "mode")]
-    return any(isinstance(m, ast.Constant) and isinstance(m.value, str) and set(m.value) & set("wax") for m in modes)
+def _opened(node: ast.AST) -> tuple[str, list[ast.expr]] | None:
+    """The path that a call opens, and what may be its mode."""
+    match node:
+        case ast.Call(func=ast.Attribute(value=ast.Call(args=[ast.Constant(value=str(text))]) as path, attr=method)):
+            if dotted(path).rpartition(".")[2] == "Path" and method in ("open", "read_text", "read_bytes"):
+                return text, [*node.args[:1], *_modes(node)]
+        case ast.Call(func=func, args=[ast.Constant(value=str(text)), *rest]) if READS.search(dotted(func)):
+            if not (isinstance(func, ast.Attribute) and MODE.fullmatch(text)):  # `path.open("wb")`
+                return text, [*rest[:1], *_modes(node)]
+    return None
+
+
+def _modes(call: ast.Call) -> list[ast.expr]:
+    return [keyword.value for keyword in call.keywords if keyword.arg == "mode"]
+
+
+def _writes(mode: ast.expr) -> bool:
+    text = mode.value if isinstance(mode, ast.Constant) else None
+    return isinstance(text, str) and bool(MODE.fullmatch(text)) and bool(set(text) & set("wax"))
 
 
 def _candidates(node: ast.AST) -> Iterator[tuple[ast.Constant, bool]]:

@@ -175,10 +175,11 @@ def test_a_module_beside_the_notebook_is_taken_along_and_looked_at(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "path", ["/Users/ada/x.csv", "/home/ada/x.csv", "C:\\\\data\\\\x.csv", "~/x.csv", "/content/x"]
+    "source",
+    ["p = '/Users/ada/x.csv'", "p = '/home/ada/x.csv'", "p = r'C:\\data\\x.csv'", "p = '~/x.csv'", "p = '/content/x'"],
 )
-def test_paths_of_the_authors_machine_are_errors(tmp_path: Path, path: str) -> None:
-    assert said(tmp_path, f'p = "{path}"', RUN_MODEL) == [("authors_path", "error", "cell 1, line 1")]
+def test_paths_of_the_authors_machine_are_errors(tmp_path: Path, source: str) -> None:
+    assert said(tmp_path, source, RUN_MODEL) == [("authors_path", "error", "cell 1, line 1")]
 
 
 def test_other_whole_paths_are_told(tmp_path: Path) -> None:
@@ -194,6 +195,13 @@ def test_files_that_are_not_there_are_errors(tmp_path: Path, call: str) -> None:
 def test_files_that_are_there_or_on_the_network_are_none(tmp_path: Path) -> None:
     (tmp_path / "there.txt").write_text("x")
     assert said(tmp_path, 'pd = None\nopen("there.txt")\npd.read_csv("https://example.org/x.csv")', RUN_MODEL) == []
+
+
+def test_the_mode_of_a_path_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "there.txt").write_text("x")
+    opened = 'Path("there.txt").open("r"); path = Path("there.txt"); path.open("rb")'
+    assert said(tmp_path, f"from pathlib import Path\n{opened}", RUN_MODEL) == []
+    assert said(tmp_path, 'Path = len\nPath("new.txt").open("w")', RUN_MODEL)[0][:2] == ("writes", "warning")
 
 
 def test_a_file_that_is_written_is_told(tmp_path: Path) -> None:
