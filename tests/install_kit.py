@@ -91,7 +91,9 @@ def stub(folder: Path, version: str, schema: int = 1, fault: str = "") -> Path:
     """`fault`: `ends` after it has changed the ledger, or is `never ready`."""
     text = STUB.format(version=version, schema=schema, fault=fault)
     return wheel(
-        folder, version, {f"answerbox/{name}": b"" for name in ("__init__.py", "cli/__init__.py")}
+        folder,
+        version,
+        {f"answerbox/{name}": b"" for name in ("__init__.py", "cli/__init__.py")}
         | {"answerbox/cli/main.py": text.encode()},
     )
 

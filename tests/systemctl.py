@@ -82,7 +82,7 @@ def main(command: str) -> int:
     if command == "restart":
         start()
     if command == "is-active":
-        print("active" if alive() else "inactive")
+        sys.stdout.write("active\n" if alive() else "inactive\n")
     if command == "is-failed":
         return int(alive() or not PID.exists())
     return 0

@@ -1,4 +1,4 @@
-"""`deploy/systemd/answerbox-install`: what it does to a machine, which is a folder here, with a stand-in for systemd."""
+"""`deploy/systemd/answerbox-install`, in a folder that it takes for a machine, with a stand-in for systemd."""
 
 from __future__ import annotations
 
@@ -110,11 +110,15 @@ def test_a_way_back_over_new_tables_is_refused_unless_the_data_go_back_too(insta
     assert (aside / "document").read_text() == "two"
 
 
-def test_stopped_in_the_middle_of_an_upgrade_it_goes_back(installed: Host, wheels: Path, tmp_path: Path) -> None:
+def test_stopped_in_the_middle_of_an_upgrade_it_goes_back(installed: Host, tmp_path: Path) -> None:
     slow = stub(tmp_path / "slow", "2.0", fault="never ready")
     given = ("--wheel", slow, "--requirements", installed.requirements, "--no-models")
     with subprocess.Popen(
-        [SCRIPT, "upgrade", *given], env=installed.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [SCRIPT, "upgrade", *given],
+        env=installed.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout
         with closing(process.stdout) as lines:

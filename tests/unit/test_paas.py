@@ -1,4 +1,4 @@
-"""`deploy/fly`, `deploy/render`, `deploy/heroku` and the image that they share: settings, memory, stop times, a start."""
+"""`deploy/fly`, `deploy/render`, `deploy/heroku` and the image that they share: settings, memory, stop, start."""
 
 from __future__ import annotations
 
