@@ -20,7 +20,7 @@ UNIT = ROOT / "etc" / "systemd" / "system" / "answerbox.service"
 PID = ROOT / "answerbox.pid"
 LOG = ROOT / "answerbox.log"
 CALLS = ROOT / "systemctl.calls"
-PREFIXES = ("/opt/", "/etc/", "/var/")
+FOLDERS = {"opt", "etc", "var"}
 
 
 def lines(name: str) -> list[str]:
@@ -30,7 +30,7 @@ def lines(name: str) -> list[str]:
 
 
 def below(text: str) -> str:
-    return f"{ROOT}{text}" if text.startswith(PREFIXES) else text
+    return f"{ROOT}{text}" if set(Path(text).parts[1:2]) & FOLDERS else text
 
 
 def environment() -> dict[str, str]:
