@@ -119,7 +119,7 @@ def test_prometheus_takes_its_files(tmp_path: Path) -> None:
     for volume in SERVICES["prometheus"]["volumes"][:2]:
         source, target, _ = volume.split(":")
         (tmp_path / Path(target).name).write_text((FOLDER / source).read_text())
-    command = ["promtool", "check", "config", tmp_path / "prometheus.yml"]
+    command = ["promtool", "check", "config", str(tmp_path / "prometheus.yml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -40,7 +40,7 @@ def test_systemd_has_nothing_to_say_against_the_unit(unit: Path) -> None:
 
 @needs_systemd
 def test_the_unit_is_hardly_exposed(unit: Path) -> None:
-    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", unit]
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(unit)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found = re.search(r"Overall exposure level for answerbox.service: (\S+)", done.stdout)
     assert found
