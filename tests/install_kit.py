@@ -120,7 +120,7 @@ class Host:
 
     def __post_init__(self) -> None:
         systemctl = self.root.with_name("systemctl")
-        systemctl.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m tests.systemctl "$@"\n')
+        systemctl.write_text(f'#!/bin/sh\nexec {sys.executable} -S {ROOT}/tests/systemctl.py "$@"\n')
         systemctl.chmod(0o755)
         self.requirements = self.root.with_name("requirements.txt")
         self.requirements.touch()

@@ -1,4 +1,4 @@
-"""`deploy/systemd/answerbox-install`: what it does to a machine, a folder here, with a stand-in for systemd."""
+"""`deploy/systemd/answerbox-install`, in a folder that it takes for a machine, with a stand-in for systemd."""
 
 from __future__ import annotations
 

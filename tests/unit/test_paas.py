@@ -1,4 +1,4 @@
-"""`deploy/fly`, `deploy/render`, `deploy/heroku` and their image: settings, memory, stop times, a start."""
+"""`deploy/fly`, `deploy/render`, `deploy/heroku` and the image that they share: settings, memory, stop, start."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_heroku(heroku: dict[str, Any]) -> None:
     assert ours.env == "production"
     assert longest_stop_s(given) < HEROKU_KILLS_S
     assert ours.request_timeout_s < HEROKU_WAITS_S
-    assert str(ours.data_dir).startswith("/tmp/")
+    assert ours.data_dir.parts[1] == "tmp"
     assert HEROKU_MB[heroku["formation"]["web"]["size"]] > wanted_mb(given)
     built = read_yaml(DEPLOY / "heroku" / "heroku.yml")["build"]
     assert (DEPLOY.parent / built["docker"]["web"]).is_file()
