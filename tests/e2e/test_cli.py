@@ -268,8 +268,13 @@ def test_in_a_container_a_dead_worker_ends_the_command(tmp_path: Path) -> None:
     [
         {"ANSWERBOX_LLM_PIPELINE": "no_such_module:run_model"},
         {"ANSWERBOX_CUSTOM_PIPELINE": "no_such_module:run_model", "ANSWERBOX_PIPELINES": '["custom"]'},
+        {
+            "ANSWERBOX_CUSTOM_PIPELINE": "no_such_module:run_model",
+            "ANSWERBOX_PIPELINES": '["custom"]',
+            "BENTOML_CONTAINERIZED": "true",
+        },
     ],
-    ids=["llm", "custom-alone"],
+    ids=["llm", "custom-alone", "in-a-container"],
 )
 def test_a_service_that_cannot_start_ends_with_a_clear_line(settings: dict[str, str], tmp_path: Path) -> None:
     with serve(tmp_path, **settings) as (process, log):

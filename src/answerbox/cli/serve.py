@@ -32,7 +32,7 @@ POLL_S = 0.25
 STOP_WAIT_S = 3.0
 STOP_SPARE_S = 15.0
 """Beyond what running requests are given, before force is used."""
-DEATHS = 2  # BentoML replaces a worker that dies, for ever; after so many the start has failed
+DEATHS = 2  # BentoML replaces a worker that dies, for ever, but in a container; after so many the start has failed
 CONTAINER = ("BENTOML_CONTAINERIZED", "BENTOCLOUD_DEPLOYMENT_URL")  # by which BentoML tells that it runs in one
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 EXAMPLE = (
@@ -159,10 +159,10 @@ def _children(pid: int) -> set[int]:
 def _wait_until_ready(child: subprocess.Popen[bytes], part: Part, url: str) -> None:
     """Until the models are loaded and Answerbox's own documents are indexed. Says what is still to come."""
     missing_at = _missing_at if part is Part.gateway else _unready_at
-    said, workers = list[str](), set[int]()
+    said, workers, deaths = list[str](), set[int](), 1 if _in_container() else DEATHS
     while child.poll() is None:
         workers |= (alive := _children(child.pid))
-        if len(workers - alive) >= DEATHS:
+        if len(workers - alive) >= deaths:
             raise SetupError("A part of the service cannot start; its reason stands above. Put that right.")
         with contextlib.suppress(httpx.HTTPError, ValueError, LookupError):
             missing = missing_at(url)
@@ -175,13 +175,17 @@ def _wait_until_ready(child: subprocess.Popen[bytes], part: Part, url: str) -> N
     raise _ended(child)
 
 
+def _in_container() -> bool:
+    return any(name in os.environ for name in CONTAINER)
+
+
 def _watched(child: subprocess.Popen[bytes]) -> SetupError:
     """How the service ended.
 
     In a container BentoML replaces no worker that dies: then the service must end as a whole, so that the platform
     starts it anew.
     """
-    if not any(name in os.environ for name in CONTAINER):
+    if not _in_container():
         child.wait()
         return _ended(child)
     workers = _children(child.pid)
