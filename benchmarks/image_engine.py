@@ -207,9 +207,10 @@ class BuildahRunning:
         return Stopped(self.process.returncode, time.perf_counter() - began, self._written())
 
     def _written(self) -> list[str]:
+        others = ("data", "tmp", "dev", "proc", "sys", "run")  # the last is written by buildah itself
         found = []
         for path in self._root.rglob("*"):
             place = path.relative_to(self._root)
-            if place.parts[0] not in ("data", "tmp", "dev", "proc", "sys") and path.lstat().st_mtime > self._began:
+            if place.parts[0] not in others and path.lstat().st_mtime > self._began:
                 found.append(f"/{place}")
         return found

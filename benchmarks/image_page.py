@@ -62,5 +62,5 @@ The largest packages, MB: {", ".join(packages[:LARGEST])}.
 Memory by process, MB: {memory}. The root file system was {image.root}. First a question without a key (401),
 one with it and a document; the second start, with the same volume, answers from that document.
 
-Not tried: {image.not_tried}`DEVICE=cuda`, other processors than x86-64.
+Not tried: {image.not_tried}`DEVICE=cuda`, `MODELS=mounted`, other processors than x86-64.
 """

@@ -88,6 +88,7 @@ def test_its_environment_is_that_of_a_service_in_production() -> None:
     wanted = {
         "HOST": "0.0.0.0",
         "PORT": "3000",
+        "TMPDIR": "/tmp",  # SQLite would take another
         "ANSWERBOX_ENV": "production",
         "ANSWERBOX_DATA_DIR": "/data",
         "BENTOML_CONTAINERIZED": "true",
