@@ -323,7 +323,7 @@ class _Packing:
                 cut -= 1
             if self.length(self._span(start, cut)) > self.capacity:
                 start = self.atoms[place].start
-            if piece := self._span(start, cut):
+            if self._span(self.atoms[place].start, cut) and (piece := self._span(start, cut)):  # not overlap alone
                 former = self.text.index(piece[0], start)
                 yield former, former + len(piece)
             place = cut

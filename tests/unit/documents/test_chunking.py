@@ -120,6 +120,7 @@ def test_any_text_is_cut_into_spans_of_itself(text: str, capacity: int, overlap:
 
 
 @settings(max_examples=150, deadline=None)
+@example("# A\n\u2028# A\nслово ", 2, 1)  # a part of blanks alone
 @given(MARKDOWN, *CUTS)
 def test_passages_go_on_and_share_no_more_than_the_overlap(text: str, capacity: int, overlap: int) -> None:
     for one, other in pairwise(chunker(capacity, overlap).chunks("doc", text)):
