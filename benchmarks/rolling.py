@@ -98,7 +98,7 @@ class Load:
                     answer = client.post(path, json=BODY)
                     outcome = _told(answer)
                 except httpx.HTTPError as exc:
-                    outcome = type(exc).__name__
+                    outcome = f"{type(exc).__name__} {str(exc).rstrip('.')}"
                 seen.outcomes[outcome] += 1
                 seen.milliseconds.append((time.perf_counter() - began) * 1_000)
 

@@ -294,6 +294,33 @@ async def test_an_exception_after_the_start_ends_the_connection() -> None:
     assert call.sent[-1]["more_body"], "the answer must not look whole"
 
 
+async def test_a_head_goes_with_its_body_so_that_one_that_dies_in_between_has_said_nothing() -> None:
+    heard = list[int]()
+
+    async def inner(_: Any, __: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
+        heard.append(len(call.sent))
+        raise RuntimeError("a bug")
+
+    call = Call("POST", "/llm_query", body=b"{}")
+    await call.run(edge(inner))
+    assert heard == [0]
+    assert (call.status, call.problem()["code"]) == (500, "internal")
+
+
+async def test_the_head_of_a_stream_goes_at_once() -> None:
+    heard = list[int]()
+
+    async def inner(_: Any, __: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        heard.append(len(call.sent))
+        await send({"type": "http.response.body", "body": b"all"})
+
+    call = Call("POST", "/llm_query/stream", body=b"{}")
+    await call.run(edge(inner))
+    assert heard == [1]
+
+
 async def test_the_exchange_ends_with_the_request() -> None:
     await ask(Inner(), body=b"{}")
     with pytest.raises(LookupError):

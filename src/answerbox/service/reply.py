@@ -22,7 +22,11 @@ SECURITY = (
 
 
 class Reply:
-    """`status` is 0 before the response has begun; `ended`: all of it has been sent."""
+    """`status` is 0 before the response has begun; `ended`: all of it has been sent.
+
+    The head of a response of known length waits for the body: BentoML makes that some milliseconds later, and a service
+    that dies in between would leave half an answer, which no proxy can ask for again.
+    """
 
     def __init__(self, send: Send, this: Exchange, silence_s: float) -> None:
         """`silence_s`: a client that takes nothing for so long is given up."""
@@ -31,6 +35,7 @@ class Reply:
         self._silence_s = silence_s
         self._held: int | None = None
         self._body = b""
+        self._head: Message | None = None
         self.window: Window | None = None
         self.started = False
         self.status = 0
@@ -42,11 +47,23 @@ class Reply:
             if message["status"] >= 400 and not _is_problem(message):
                 self._held = message["status"]
                 return
-            self.started, self.status = True, message["status"]
-            message = {**message, "headers": self._headers(message)}
-        elif self._held is not None:
+            self._head = {**message, "headers": self._headers(message)}
+            if not _has_length(message):
+                await self._send_head()
+            return
+        if self._held is not None:
             self._body += message.get("body", b"")
             return
+        await self._send_head()
+        await self._send_on(message)
+
+    async def _send_head(self) -> None:
+        if self._head:
+            head, self._head = self._head, None
+            self.started, self.status = True, head["status"]
+            await self._send_on(head)
+
+    async def _send_on(self, message: Message) -> None:
         try:
             async with asyncio.timeout(self._silence_s) as waiting:
                 await self._send(message)
@@ -67,6 +84,7 @@ class Reply:
         this.error = error
         if self.started:
             raise error
+        self._head = None
         problems.log_bug(error, this.request_id)
         if isinstance(error, RateLimited) and "remaining" in error.extra:
             self.window = Window(error.extra["limit"], error.extra["remaining"], error.extra["retry_after_s"])
@@ -87,6 +105,10 @@ def _rate(window: Window | None) -> list[tuple[bytes, bytes]]:
         return []
     values = {"limit": window.limit, "remaining": window.remaining, "reset": window.reset_s}
     return [(f"ratelimit-{name}".encode(), str(value).encode()) for name, value in values.items()]
+
+
+def _has_length(message: Message) -> bool:
+    return any(name.lower() == b"content-length" for name, _ in message["headers"])
 
 
 def _is_problem(message: Message) -> bool:
