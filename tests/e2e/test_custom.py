@@ -19,7 +19,7 @@ from answerbox.client import AsyncClient, Client
 from answerbox.contracts import CorrectionEvent, CustomResponse, DoneEvent, Event, TokenEvent
 from answerbox.run import LocalAnswerbox
 from answerbox.settings import Settings
-from tests.live import BIN, Live, events, free_port, serving, start, stop, wait_until
+from tests.live import BIN, WHOLE, Live, Place, events, free_port, serving, start, stop, wait_until
 
 OWN = """
 import threading
@@ -105,7 +105,7 @@ def loading(folder: Path) -> Iterator[tuple[dict[str, httpx.Response], Live]]:
                 return None
             return answer if answer.is_success else None
 
-        starting = pool.submit(start, folder, port=port, **ALONE)
+        starting = pool.submit(start, folder, WHOLE, Place(port=port), **ALONE)
         try:
             found = {"/livez": wait_until(lives, 120, "the process lives")}
             found |= {path: client.get(path) for path in ("/readyz", "/health")}
