@@ -46,7 +46,7 @@ def test_the_bento_holds_code_and_documents_and_nothing_private(built: Built) ->
     files = {path.relative_to(built.folder).as_posix() for path in built.folder.rglob("*") if path.is_file()}
     assert {"src/answerbox/service/gateway.py", "src/answerbox/ui/index.html", "src/answerbox/ui/main.js"} <= files
     assert {"src/README.md", "src/docs/architecture.md"} <= files
-    words = ("test", ".env", "var/", ".sqlite3", "notebook", "_cache/", "xquad")
+    words = ("test", ".env", "var/", ".sqlite3", ".ipynb", "_cache/", "xquad")
     private = [name for name in files if any(word in name for word in words)]
     assert private == []
 

@@ -239,7 +239,7 @@ def test_embeddings_that_cannot_be_made_are_refused(client: openai.OpenAI, more:
     assert str(caught.value.param).startswith(next(iter(more)))
 
 
-@pytest.mark.parametrize("model", CHAT)
+@pytest.mark.parametrize("model", [model for model in CHAT if model != "answerbox-custom"])  # none is set here
 def test_langchain_chats_and_streams(door: tuple[Live, str], model: str) -> None:
     live, key = door
     chat = ChatOpenAI(model=model, base_url=f"{live.url}/v1", api_key=SecretStr(key), stream_usage=True, max_retries=0)

@@ -100,8 +100,7 @@ class _Twins(Generic[PortT]):
         while twin.lost:
             await asyncio.sleep(self._rest_s)
             with suppress(AnswerboxError, TimeoutError):
-                await _in_time(twin.port.probe())
-                twin.lost = False
+                await _in_time(self._probed(twin))
         log.warning("one of %d works again", len(self._all))
 
     def close(self) -> None:
@@ -120,16 +119,21 @@ class _Twins(Generic[PortT]):
         assert failure
         raise failure
 
-    async def each(self, ask: Callable[[PortT], Awaitable[T]]) -> list[T]:
+    async def _probed(self, twin: _Twin[PortT]) -> dict[str, Any]:
+        answer = await twin.port.probe()
+        twin.lost = False
+        return answer
+
+    async def each(self, ask: Callable[[_Twin[PortT]], Awaitable[T]]) -> list[T]:
         """The answers of those that give one in time. Raises: a failure, where none does."""
-        found = await asyncio.gather(*(_in_time(ask(twin.port)) for twin in self._all), return_exceptions=True)
+        found = await asyncio.gather(*(_in_time(ask(twin)) for twin in self._all), return_exceptions=True)
         if answers := [answer for answer in found if not isinstance(answer, BaseException)]:
             return answers
         raise next(answer for answer in found if isinstance(answer, BaseException))
 
     async def probe(self) -> dict[str, Any]:
-        """What one that works says of itself, and how many work."""
-        answers = await self.each(lambda port: port.probe())
+        """What one that works says of itself, and how many work; whoever answers is not lost any more."""
+        answers = await self.each(self._probed)
         return {**answers[0], "working": len(answers), "twins": len(self._all)}
 
 
@@ -173,7 +177,7 @@ class TwinGenerators:
         raise failure
 
     async def cancel(self, request_id: str) -> bool:
-        return any(await self._twins.each(lambda generator: generator.cancel(request_id)))
+        return any(await self._twins.each(lambda twin: twin.port.cancel(request_id)))
 
     async def close(self) -> None:
         self._twins.close()

@@ -116,6 +116,16 @@ async def test_one_that_works_again_is_asked_again() -> None:
     assert (len(lost.asked), len(other.asked)) == (3, 3)
 
 
+async def test_one_that_answers_a_probe_is_asked_again_at_once() -> None:
+    generator, (one, other) = twins((LOST,), ("a",))
+    await text_of(generator)
+    one.script = ("a",)
+    await generator.probe()
+    for _ in range(2):
+        await text_of(generator)
+    assert (len(one.asked), len(other.asked)) == (2, 2)
+
+
 async def test_one_that_is_lost_is_asked_where_nobody_else_answers() -> None:
     """It may just have come back."""
     generator, (one, other) = twins((LOST,), ("a",))
