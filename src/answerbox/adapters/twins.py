@@ -11,7 +11,7 @@ from contextvars import Context
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
-from answerbox.errors import AnswerboxError, BadUpstream, NotReady, Overloaded, Unavailable
+from answerbox.errors import AnswerboxError, BadUpstream, GeneratorUnavailable, NotReady, Overloaded, Unavailable
 from answerbox.ports import (
     Embedder,
     EmbedderInfo,
@@ -177,7 +177,10 @@ class TwinGenerators:
         raise failure
 
     async def cancel(self, request_id: str) -> bool:
-        return any(await self._twins.each(lambda twin: twin.port.cancel(request_id)))
+        try:
+            return any(await self._twins.each(lambda twin: twin.port.cancel(request_id)))
+        except TimeoutError:
+            raise GeneratorUnavailable("The language model does not answer.") from None
 
     async def close(self) -> None:
         self._twins.close()

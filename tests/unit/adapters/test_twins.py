@@ -46,6 +46,8 @@ class Twin(ScriptedGenerator):
         return {"model": "scripted"}
 
     async def cancel(self, request_id: str) -> bool:
+        if self.hangs:
+            await asyncio.Event().wait()
         if self._down:
             raise self._down
         return any(request.request_id == request_id for request in self.asked)
@@ -189,6 +191,14 @@ async def test_it_is_down_where_all_are() -> None:
     generator, _ = twins((LOST,), (LOST,))
     with pytest.raises(GeneratorUnavailable):
         await generator.probe()
+    with pytest.raises(GeneratorUnavailable):
+        await generator.cancel("r")
+
+
+async def test_where_all_hang_a_request_cannot_be_ended_and_that_is_told() -> None:
+    generator, made = twins(("a",), ("a",))
+    for one in made:
+        one.hangs = True
     with pytest.raises(GeneratorUnavailable):
         await generator.cancel("r")
 
